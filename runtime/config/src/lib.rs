@@ -1,0 +1,1 @@
+//! The local file: HCL, JSON and YAML to Settings.

@@ -1,0 +1,1 @@
+//! What the proxy does, as pure data and pure functions.

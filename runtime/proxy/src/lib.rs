@@ -1,0 +1,1 @@
+//! The data plane: accept, classify, pick an endpoint, relay.
