@@ -1,0 +1,191 @@
+//! The Plan: listeners, filter chains, clusters, endpoints.
+//!
+//! Pure data in the words of Envoy's configuration, which Consul uses too. It never says *why* a thing is so
+//! (gateway modes, intentions' precedence, federation): that was decided by who made the Plan.
+
+use alloc::{string::String, vec::Vec};
+use core::{fmt, net::SocketAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// Everything the data plane does, whole and immutable.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The sockets to accept on, sorted by name.
+    pub listeners: Vec<Listener>,
+    /// The places to connect to, sorted by name, each name once. [`Plan::cluster`] relies on the order.
+    pub clusters: Vec<Cluster>,
+}
+
+impl Plan {
+    /// The cluster of that name. Names are lower case.
+    #[must_use]
+    pub fn cluster(&self, name: &str) -> Option<&Cluster> {
+        let at = self
+            .clusters
+            .binary_search_by(|cluster| cluster.name.as_str().cmp(name))
+            .ok()?;
+        self.clusters.get(at)
+    }
+}
+
+/// One socket to accept on, and what may come in through it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// `<purpose>:<address>:<port>`, as Consul names them: `default:0.0.0.0:8443`, `wan:[2001:db8::1]:443`.
+    pub name: String,
+    /// The address to bind. `[::]` takes IPv4 too, unless another listener has the same port on `0.0.0.0`.
+    pub address: SocketAddr,
+    /// The chains, of which the best match wins: [`crate::matching`].
+    pub chains: Vec<FilterChain>,
+}
+
+/// What is done with the connections that a match selects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilterChain {
+    /// Which server names (SNI) select this chain.
+    pub server_names: ServerNames,
+    /// Where the bytes go.
+    pub route: Route,
+}
+
+/// The SNI condition of a filter chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerNames {
+    /// Any name that no other chain matches. Still a name: a connection without SNI matches nothing.
+    Any,
+    /// This name and no other.
+    Exact(String),
+    /// Any name that ends in `.` and this suffix, at any depth; not the suffix itself.
+    Suffix(String),
+}
+
+impl fmt::Display for ServerNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("any other name"),
+            Self::Exact(name) => write!(f, "\"{name}\""),
+            Self::Suffix(suffix) => write!(f, "\"*.{suffix}\""),
+        }
+    }
+}
+
+/// The end of a filter chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Route {
+    /// To the cluster of this name (Envoy's `tcp_proxy`).
+    Cluster(String),
+    /// To the cluster whose name is the SNI; closed if there is none (Envoy's `sni_cluster`).
+    SniCluster,
+    /// Closed, for the reason given. Kept as a chain so that its traffic cannot fall through to a wider one.
+    Refuse(String),
+}
+
+/// A set of endpoints that are as good as each other, and how to reach them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// The name, lower case; for services the SNI that clients send.
+    pub name: String,
+    /// What kind of traffic it carries.
+    pub traffic: Traffic,
+    /// Who may be connected to.
+    pub endpoints: Vec<Endpoint>,
+    /// How hosts given by name become addresses.
+    pub discovery: Discovery,
+    /// How an endpoint is chosen.
+    pub balance: Balance,
+    /// How long a connection may take to be established, all endpoints tried included.
+    pub connect_timeout: Duration,
+    /// The most connections at a time; `None` leaves it to the limit of the process.
+    pub max_connections: Option<u32>,
+    /// Keepalive that differs from the process's default.
+    pub keepalive: Option<TcpKeepalive>,
+}
+
+/// What a cluster carries, where it makes a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Traffic {
+    /// Between services: the idle timeout applies.
+    Service,
+    /// Between Consul's servers (WAN federation, peering): long-lived streams that may be silent for hours, never
+    /// timed out for being idle.
+    ControlPlane,
+}
+
+/// How hosts given by name become addresses. Addresses given as such need none of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Discovery {
+    /// Every address of every name is an endpoint.
+    StrictDns,
+    /// Only the first usable name counts, and one of its addresses at a time (Envoy's `LOGICAL_DNS`).
+    LogicalDns,
+}
+
+/// How an endpoint is chosen among the usable ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Balance {
+    /// In turn, by weight.
+    RoundRobin,
+    /// The one with the fewest connections for its weight, out of this many drawn by chance.
+    LeastRequest {
+        /// How many are drawn; Envoy's default is 2.
+        choices: u8,
+    },
+    /// By chance, by weight.
+    Random,
+}
+
+/// One place to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Where.
+    pub address: EndpointAddress,
+    /// Its share of the connections, relative to the others; at least 1.
+    pub weight: u16,
+    /// Whether it is thought to work.
+    pub health: Health,
+}
+
+/// An address as it was given.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum EndpointAddress {
+    /// An IP address and port.
+    Socket(SocketAddr),
+    /// A host name to resolve, and a port.
+    Host {
+        /// The name, lower case, without a trailing dot.
+        name: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+impl fmt::Display for EndpointAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Host { name, port } => write!(f, "{name}:{port}"),
+        }
+    }
+}
+
+/// Whether an endpoint is thought to work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Health {
+    /// Its checks pass, or nothing is known against it.
+    Healthy,
+    /// A check is critical. Used only when no endpoint of the cluster is healthy: a wrong health report must not
+    /// cut a datacenter off.
+    Unhealthy,
+}
+
+/// TCP keepalive (tcp(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpKeepalive {
+    /// Silence before the first probe (`TCP_KEEPIDLE`), whole seconds.
+    pub time: Duration,
+    /// Between probes (`TCP_KEEPINTVL`), whole seconds.
+    pub interval: Duration,
+    /// Probes without an answer before the connection is dead (`TCP_KEEPCNT`).
+    pub probes: u32,
+}
