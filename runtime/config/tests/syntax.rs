@@ -1,5 +1,12 @@
 //! What the three parsers accept, what they refuse, and the places they name.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use config::{Data, Object, Value, parse_hcl, parse_json, parse_yaml};
 
 fn hcl(text: &str) -> Value {
