@@ -6,6 +6,11 @@
 //! function is one system call unless its documentation says otherwise. Linux only.
 
 pub mod epoll;
+pub mod inotify;
+pub mod limits;
+pub mod notify;
 pub mod pipe;
+pub mod random;
+pub mod signals;
 pub mod socket;
 pub mod timer;
