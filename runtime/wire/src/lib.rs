@@ -4,6 +4,7 @@
 //! of the system. It is bounded in time and in space, it gives a value or a refusal, and it never panics.
 //!
 //! - [`client_hello`]: the first TLS flight of a connection, as much of it as routing by SNI needs.
+//! - [`dns`]: the question and answer of a stub resolver, and the system's `resolv.conf` and `hosts`.
 //!
 //! # Implementation
 //!
@@ -16,3 +17,4 @@
 extern crate std;
 
 pub mod client_hello;
+pub mod dns;

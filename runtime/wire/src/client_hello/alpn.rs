@@ -45,7 +45,10 @@ impl Protocols {
         let complete = self.iter().count() == usize::from(self.offered);
         let room = MAX_ALPN_BYTES.saturating_sub(self.kept.len());
         if complete && usize::from(length) < room {
-            self.kept.extend(core::iter::once(length).chain(name));
+            for byte in core::iter::once(length).chain(name) {
+                // It fits: there is room for the length and as many bytes as it says.
+                let _ = self.kept.push(byte);
+            }
         }
         self.offered = self.offered.saturating_add(1);
     }

@@ -157,6 +157,30 @@ fn alpn_lists_that_do_not_add_up_are_refused() {
 }
 
 #[test]
+fn protocols_are_kept_up_to_the_first_that_does_not_fit() {
+    let long = "x".repeat(120);
+    let hello = complete(
+        &Hello::default()
+            .with(16, alpn(&["h2", &long, "h3", &long]))
+            .flight(),
+    );
+    assert!(
+        hello
+            .alpn
+            .iter()
+            .eq([b"h2".as_slice(), long.as_bytes(), b"h3"])
+    );
+    assert_eq!(hello.alpn.offered(), 4);
+    let hello = complete(
+        &Hello::default()
+            .with(16, alpn(&[&long, &long, "h2"]))
+            .flight(),
+    );
+    assert!(hello.alpn.iter().eq([long.as_bytes()]));
+    assert_eq!(hello.alpn.offered(), 3);
+}
+
+#[test]
 fn fields_that_do_not_add_up_are_refused() {
     let session = Hello {
         session: vec![0; 33],
