@@ -1,1 +1,2 @@
 //! What the scenarios share.
+pub mod budget;
