@@ -41,14 +41,12 @@ pub struct Note {
 pub fn parse(text: &str) -> ResolvConf {
     let mut conf = ResolvConf::unset();
     for (line, number) in text.lines().zip(1..) {
-        if line.starts_with(['#', ';']) {
-            continue;
-        }
         let mut words = line.split_ascii_whitespace();
         let noted = match words.next() {
             Some("nameserver") => conf.nameserver(words.next().unwrap_or_default()),
             Some("options") => words.map(|word| conf.option(word)).fold(None, Option::or),
             Some("domain" | "search") => Some("a search list; names are asked as they are written"),
+            // Comments too: their first word starts with `#` or `;`.
             _ => None,
         };
         if let Some(what) = noted {
@@ -135,7 +133,7 @@ mod tests {
     #[test]
     fn a_usual_file_is_followed_without_a_note() {
         let conf = parse(
-            "# made by hand\n; so\nnameserver 10.0.0.1\nnameserver\t2001:db8::1 # second\n\
+            "# made by hand\n;search a\n# search b\nnameserver 10.0.0.1\nnameserver\t2001:db8::1 # second\n\
              options edns0 trust-ad timeout:2 attempts:3\noptions ndots:5 rotate\n",
         );
         assert_eq!(servers(&conf), ["10.0.0.1", "2001:db8::1"]);
