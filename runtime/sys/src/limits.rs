@@ -6,6 +6,7 @@
 
 use std::io;
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// How many descriptors the process may have open.
@@ -35,6 +36,13 @@ pub fn raise_open_files() -> io::Result<OpenFiles> {
         before: limit.current,
         now: getrlimit(Resource::Nofile).current,
     })
+}
+
+/// Whether an error means that this process or machine has nothing left to give: descriptors or memory.
+#[must_use]
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
+    Errno::from_io_error(error).is_some_and(|error| exhausted.contains(&error))
 }
 
 #[cfg(test)]

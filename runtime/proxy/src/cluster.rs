@@ -1,0 +1,349 @@
+//! A cluster at work: its targets, whose turn it is, and who waits for its names.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use plan::{
+    Balance, Discovery, EndpointAddress, Health,
+    balance::{Balancer, Target, Tried},
+};
+
+use crate::slab::Ticket;
+
+/// What is known of a host name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Resolution {
+    /// It was not yet asked for, or the answer is under way.
+    Pending,
+    /// The last good answer.
+    Known(Vec<IpAddr>),
+    /// There never was a good answer. The reason.
+    Failed(String),
+}
+
+/// Host names and what is known of them.
+pub(crate) type Names = BTreeMap<String, Resolution>;
+
+/// Why a cluster has no target for a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoTarget {
+    /// It has no endpoints.
+    NoEndpoints,
+    /// Its names are being resolved for the first time.
+    Resolving,
+    /// Its names have no addresses.
+    Unresolved(String),
+    /// All were tried.
+    AllTried,
+}
+
+/// A cluster at work. Shared by the table and the flows that go to it, so that it outlives its place in the Plan.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) name: Box<str>,
+    spec: RefCell<plan::Cluster>,
+    targets: RefCell<Vec<Target>>,
+    balancer: RefCell<Balancer>,
+    /// Connections being made or open.
+    connections: Cell<u32>,
+    /// Open connections by target; kept only for least request.
+    loads: RefCell<BTreeMap<SocketAddr, u32>>,
+    /// The Plan has it no more.
+    pub(crate) removed: Cell<bool>,
+    /// Flows that wait for the first answer about its names.
+    pub(crate) waiting: RefCell<Vec<Ticket>>,
+}
+
+impl Cluster {
+    pub(crate) fn new(spec: plan::Cluster, names: &Names) -> Self {
+        let targets = targets(&spec, names);
+        Self {
+            name: spec.name.as_str().into(),
+            spec: RefCell::new(spec),
+            targets: RefCell::new(targets),
+            balancer: RefCell::default(),
+            connections: Cell::new(0),
+            loads: RefCell::default(),
+            removed: Cell::new(false),
+            waiting: RefCell::default(),
+        }
+    }
+
+    /// Takes over a new description; says whether it differs.
+    pub(crate) fn update(&self, spec: &plan::Cluster, names: &Names) -> bool {
+        if *self.spec.borrow() == *spec {
+            return false;
+        }
+        *self.spec.borrow_mut() = spec.clone();
+        self.refresh(names);
+        true
+    }
+
+    /// Works the targets out anew, after a name's addresses have changed.
+    pub(crate) fn refresh(&self, names: &Names) {
+        *self.targets.borrow_mut() = targets(&self.spec.borrow(), names);
+    }
+
+    pub(crate) fn spec(&self) -> std::cell::Ref<'_, plan::Cluster> {
+        self.spec.borrow()
+    }
+
+    /// The host names among the endpoints.
+    pub(crate) fn hosts(&self) -> Vec<String> {
+        hosts(&self.spec.borrow()).map(str::to_owned).collect()
+    }
+
+    /// Whether some targets are IPv4 and some IPv6, so that a network that carries only one of them shows.
+    pub(crate) fn has_both_families(&self) -> bool {
+        let targets = self.targets.borrow();
+        let v6 = |target: &Target| target.address.is_ipv6();
+        targets.iter().any(v6) && !targets.iter().all(v6)
+    }
+
+    /// Notes a connection, unless the cluster has all that it may have.
+    pub(crate) fn enter(&self) -> bool {
+        let count = self.connections.get();
+        if self
+            .spec
+            .borrow()
+            .max_connections
+            .is_some_and(|most| count >= most)
+        {
+            return false;
+        }
+        self.connections.set(count + 1);
+        true
+    }
+
+    /// Notes that a connection which had entered is over.
+    pub(crate) fn leave(&self) {
+        self.connections
+            .set(self.connections.get().saturating_sub(1));
+    }
+
+    pub(crate) fn note_connected(&self, target: SocketAddr) {
+        if matches!(self.spec.borrow().balance, Balance::LeastRequest { .. }) {
+            *self.loads.borrow_mut().entry(target).or_default() += 1;
+        }
+    }
+
+    pub(crate) fn note_closed(&self, target: SocketAddr) {
+        let mut loads = self.loads.borrow_mut();
+        if let Some(load) = loads.get_mut(&target) {
+            *load -= 1;
+            if *load == 0 {
+                loads.remove(&target);
+            }
+        }
+    }
+
+    /// The next target for a connection.
+    pub(crate) fn pick(
+        &self,
+        tried: &mut Tried,
+        chance: impl FnMut(u32) -> u32,
+        names: &Names,
+    ) -> Result<SocketAddr, NoTarget> {
+        let targets = self.targets.borrow();
+        let spec = self.spec.borrow();
+        if targets.is_empty() {
+            return Err(why_empty(&spec, names));
+        }
+        let loads = self.loads.borrow();
+        let load = |at: usize| {
+            let target = targets.get(at).map(|target| target.address);
+            target
+                .and_then(|target| loads.get(&target))
+                .copied()
+                .unwrap_or(0)
+        };
+        let chosen = self
+            .balancer
+            .borrow_mut()
+            .pick(spec.balance, &targets, tried, load, chance);
+        chosen
+            .and_then(|at| targets.get(at))
+            .map(|target| target.address)
+            .ok_or(NoTarget::AllTried)
+    }
+}
+
+fn hosts(spec: &plan::Cluster) -> impl Iterator<Item = &str> {
+    spec.endpoints
+        .iter()
+        .filter_map(|endpoint| match &endpoint.address {
+            EndpointAddress::Host { name, .. } => Some(name.as_str()),
+            EndpointAddress::Socket(_) => None,
+        })
+}
+
+fn why_empty(spec: &plan::Cluster, names: &Names) -> NoTarget {
+    let mut reason = None;
+    for host in hosts(spec) {
+        match names.get(host) {
+            Some(Resolution::Failed(error)) => reason = Some(format!("{host}: {error}")),
+            Some(Resolution::Known(_)) => {}
+            Some(Resolution::Pending) | None => return NoTarget::Resolving,
+        }
+    }
+    reason.map_or(NoTarget::NoEndpoints, NoTarget::Unresolved)
+}
+
+/// The targets that the endpoints come to, by what is known of their names.
+fn targets(spec: &plan::Cluster, names: &Names) -> Vec<Target> {
+    let mut targets = Vec::with_capacity(spec.endpoints.len());
+    let one_host = match spec.discovery {
+        Discovery::StrictDns => None,
+        // One host only: the first that is not known to be ill, else the first.
+        Discovery::LogicalDns => {
+            let mut all = spec
+                .endpoints
+                .iter()
+                .filter(|e| matches!(e.address, EndpointAddress::Host { .. }));
+            all.clone()
+                .find(|endpoint| endpoint.health == Health::Healthy)
+                .or_else(|| all.next())
+        }
+    };
+    for endpoint in &spec.endpoints {
+        let target = |address| Target {
+            address,
+            weight: endpoint.weight,
+            health: endpoint.health,
+        };
+        match &endpoint.address {
+            EndpointAddress::Socket(address) => targets.push(target(*address)),
+            EndpointAddress::Host { name, port } => {
+                if one_host.is_some_and(|one| one != endpoint) {
+                    continue;
+                }
+                if let Some(Resolution::Known(addresses)) = names.get(name) {
+                    targets.extend(
+                        addresses
+                            .iter()
+                            .map(|ip| target(SocketAddr::new(*ip, *port))),
+                    );
+                }
+            }
+        }
+    }
+    targets
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use plan::{Endpoint, Traffic};
+
+    use super::*;
+
+    fn host(name: &str, health: Health) -> Endpoint {
+        Endpoint {
+            address: EndpointAddress::Host {
+                name: name.to_owned(),
+                port: 443,
+            },
+            weight: 1,
+            health,
+        }
+    }
+
+    fn spec(endpoints: Vec<Endpoint>, discovery: Discovery) -> plan::Cluster {
+        plan::Cluster {
+            name: "dc2.internal.td".to_owned(),
+            traffic: Traffic::Service,
+            endpoints,
+            discovery,
+            balance: Balance::RoundRobin,
+            connect_timeout: Duration::from_secs(5),
+            max_connections: Some(2),
+            keepalive: None,
+        }
+    }
+
+    fn known(addresses: &[&str]) -> Resolution {
+        Resolution::Known(
+            addresses
+                .iter()
+                .map(|address| address.parse().unwrap())
+                .collect(),
+        )
+    }
+
+    fn addresses(cluster: &Cluster) -> Vec<String> {
+        cluster
+            .targets
+            .borrow()
+            .iter()
+            .map(|target| target.address.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn every_address_of_every_name_is_a_target() {
+        let endpoints = vec![
+            host("a.example", Health::Healthy),
+            host("b.example", Health::Healthy),
+        ];
+        let mut names = Names::new();
+        let cluster = Cluster::new(spec(endpoints.clone(), Discovery::StrictDns), &names);
+        assert_eq!(
+            cluster.pick(&mut Tried::default(), |_| 0, &names),
+            Err(NoTarget::Resolving)
+        );
+        names.insert("a.example".to_owned(), known(&["2001:db8::1", "192.0.2.1"]));
+        names.insert(
+            "b.example".to_owned(),
+            Resolution::Failed("no such name".to_owned()),
+        );
+        cluster.refresh(&names);
+        assert_eq!(addresses(&cluster), ["[2001:db8::1]:443", "192.0.2.1:443"]);
+        names.insert("b.example".to_owned(), known(&["192.0.2.2"]));
+        cluster.refresh(&names);
+        assert_eq!(addresses(&cluster).len(), 3);
+
+        let logical = Cluster::new(spec(endpoints, Discovery::LogicalDns), &names);
+        assert_eq!(
+            addresses(&logical),
+            ["[2001:db8::1]:443", "192.0.2.1:443"],
+            "one name only"
+        );
+    }
+
+    #[test]
+    fn names_without_addresses_say_why() {
+        let mut names = Names::new();
+        names.insert(
+            "a.example".to_owned(),
+            Resolution::Failed("no such name".to_owned()),
+        );
+        let cluster = Cluster::new(
+            spec(
+                vec![host("a.example", Health::Healthy)],
+                Discovery::StrictDns,
+            ),
+            &names,
+        );
+        let refused = cluster.pick(&mut Tried::default(), |_| 0, &names);
+        assert!(
+            matches!(refused, Err(NoTarget::Unresolved(reason)) if reason.contains("no such name"))
+        );
+        let cluster = Cluster::new(spec(vec![], Discovery::StrictDns), &names);
+        assert_eq!(
+            cluster.pick(&mut Tried::default(), |_| 0, &names),
+            Err(NoTarget::NoEndpoints)
+        );
+    }
+
+    #[test]
+    fn the_limit_of_connections_holds() {
+        let cluster = Cluster::new(spec(vec![], Discovery::StrictDns), &Names::new());
+        assert!(cluster.enter() && cluster.enter() && !cluster.enter());
+        cluster.leave();
+        assert!(cluster.enter());
+    }
+}

@@ -1,0 +1,364 @@
+//! Connecting a flow to an endpoint of its cluster.
+//!
+//! Endpoints are tried in the balancer's order. A failure moves on at once; silence moves on after a while, with the
+//! silent attempt kept going beside the new one, and the first to answer wins (the idea of RFC 8305, for endpoints as
+//! well as for the addresses of one name). All of it happens within the cluster's connect timeout.
+//!
+//! The ClientHello is sent as soon as the kernel takes it. That send is also how an attempt is found to have succeeded
+//! or failed, so a connect to this machine or to a near one often costs no event at all.
+
+use std::{net::SocketAddr, os::fd::OwnedFd, rc::Rc, time::Duration};
+
+use plan::{Traffic, balance::Tried};
+use sys::{
+    epoll::{Event as Readiness, Interest},
+    socket::{self, Moved, TcpOptions},
+};
+
+use crate::{
+    cluster::{Cluster, NoTarget},
+    engine::{Engine, chance, ticks},
+    event::{Cause, Event, add},
+    flow::{Attempt, Dialing, Direction, Relaying, Stage},
+    half::Half,
+    slab::Ticket,
+    token::Token,
+};
+
+/// How long an attempt may be silent before the next is made beside it, when the other address family could be the
+/// cure (RFC 8305 section 8, Connection Attempt Delay).
+const FAMILY_PATIENCE: Duration = Duration::from_millis(250);
+
+/// The same among endpoints, at most: a lost SYN is sent again after one second, and waiting for that would gain nothing.
+const MAX_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many silent endpoints the connect timeout should suffice for.
+const PATIENT_TRIES: u32 = 8;
+
+impl Engine {
+    /// Starts to connect a flow whose server name leads to a cluster.
+    pub(crate) fn dial(
+        &mut self,
+        ticket: Ticket,
+        cluster: Rc<Cluster>,
+        server_name: &str,
+        hello: Vec<u8>,
+    ) {
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return;
+        };
+        let Stage::Greeting(greeting) = &flow.stage else {
+            return;
+        };
+        let awaited = greeting.awaited;
+        if !cluster.enter() {
+            flow.server_name = Some(server_name.into());
+            let detail = format_args!(
+                "cluster {} has all the connections that it may have",
+                cluster.name
+            );
+            return self.refuse(ticket, Cause::ClusterLimit, detail);
+        }
+        let deadline = self
+            .now
+            .saturating_add(ticks(cluster.spec().connect_timeout));
+        flow.stage = Stage::Dialing(Box::new(Dialing {
+            cluster,
+            hello,
+            server_name: server_name.into(),
+            tried: Tried::default(),
+            attempts: heapless::Vec::new(),
+            next_role: 0,
+            deadline,
+            client_ready: false,
+            client_hung_up: false,
+            failure: None,
+        }));
+        if awaited {
+            let source = flow.source;
+            self.stop_awaiting(source);
+        } else if self
+            .epoll
+            .add(&flow.client, Token::Client(ticket).pack(), Interest::Stream)
+            .is_err()
+        {
+            return self.drop_flow(ticket);
+        }
+        self.dial_on(ticket);
+    }
+
+    /// Makes the next attempt, or gives up.
+    pub(crate) fn dial_on(&mut self, ticket: Ticket) {
+        loop {
+            let now = self.now;
+            let Some(flow) = self.flows.get_mut(ticket) else {
+                return;
+            };
+            let Stage::Dialing(dialing) = &mut flow.stage else {
+                return;
+            };
+            if now >= dialing.deadline {
+                return self.give_up(ticket, Cause::ConnectTimeout);
+            }
+            let seed = &mut self.seed;
+            let picked = dialing.cluster.pick(
+                &mut dialing.tried,
+                |below| chance(seed, below),
+                &self.table.names,
+            );
+            match picked {
+                Ok(target) => {
+                    if self.attempt(ticket, target) {
+                        return;
+                    }
+                }
+                Err(NoTarget::AllTried) if dialing.attempts.is_empty() => {
+                    return self.give_up(ticket, Cause::ConnectFailed);
+                }
+                Err(NoTarget::AllTried) => return self.wheel.set(ticket.index, dialing.deadline),
+                Err(NoTarget::Resolving) => {
+                    dialing.cluster.waiting.borrow_mut().push(ticket);
+                    return self.wheel.set(ticket.index, dialing.deadline);
+                }
+                Err(NoTarget::NoEndpoints) => {
+                    let cluster = Rc::clone(&dialing.cluster);
+                    let detail = format_args!("cluster {} has no endpoints", cluster.name);
+                    return self.refuse(ticket, Cause::NoEndpoints, detail);
+                }
+                Err(NoTarget::Unresolved(reason)) => {
+                    return self.refuse(ticket, Cause::NameResolution, format_args!("{reason}"));
+                }
+            }
+        }
+    }
+
+    /// Starts an attempt; false when it failed at once.
+    fn attempt(&mut self, ticket: Ticket, target: SocketAddr) -> bool {
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return true;
+        };
+        let Stage::Dialing(dialing) = &mut flow.stage else {
+            return true;
+        };
+        let options = tcp_options(&self.options.tcp, &dialing.cluster);
+        let started = socket::connect(target, &options)
+            .and_then(|socket| Ok((socket::send(&socket, &dialing.hello)?, socket)));
+        let (sent, socket) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                add(&self.counters.connect_failures, 1);
+                let exhausted = is_exhaustion(&error);
+                if exhausted {
+                    self.pause_accepting(&error);
+                }
+                if let Some(Stage::Dialing(dialing)) =
+                    self.flows.get_mut(ticket).map(|flow| &mut flow.stage)
+                {
+                    dialing.failure = Some((target, error));
+                }
+                return false;
+            }
+        };
+        if dialing.attempts.is_full() {
+            // The oldest has been silent through the patience for all the others.
+            dialing.attempts.remove(0);
+        }
+        let role = dialing.next_role;
+        dialing.next_role = (role + 1) % crate::token::ATTEMPT_ROLES;
+        if self
+            .epoll
+            .add(
+                &socket,
+                Token::Upstream(ticket, role).pack(),
+                Interest::Stream,
+            )
+            .is_err()
+        {
+            return false;
+        }
+        if let Moved::Bytes(sent) = sent {
+            self.establish(ticket, socket, target, role, sent);
+            return true;
+        }
+        let patience = patience(&dialing.cluster);
+        let next = self
+            .now
+            .saturating_add(ticks(patience))
+            .min(dialing.deadline);
+        // There is room: one was removed above if there was none.
+        let _ = dialing.attempts.push(Attempt {
+            socket,
+            target,
+            role,
+        });
+        self.wheel.set(ticket.index, next);
+        true
+    }
+
+    /// An event on an attempt, or on the upstream that it became.
+    pub(crate) fn on_upstream(&mut self, ticket: Ticket, role: u8, event: Readiness) {
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return;
+        };
+        let dialing = match &mut flow.stage {
+            Stage::Greeting(_) => return,
+            Stage::Dialing(dialing) => dialing,
+            Stage::Relaying(relaying) if relaying.role == role => {
+                return self.on_upstream_relaying(ticket, event);
+            }
+            // An attempt that lost.
+            Stage::Relaying(_) => return,
+        };
+        let Some(at) = dialing
+            .attempts
+            .iter()
+            .position(|attempt| attempt.role == role)
+        else {
+            return;
+        };
+        let Some(attempt) = dialing.attempts.get(at) else {
+            return;
+        };
+        match socket::send(&attempt.socket, &dialing.hello) {
+            Ok(Moved::Bytes(sent)) => {
+                let Attempt {
+                    socket,
+                    target,
+                    role,
+                } = dialing.attempts.remove(at);
+                self.establish(ticket, socket, target, role, sent);
+                if event.readable() {
+                    self.on_upstream_relaying(ticket, event);
+                }
+            }
+            Ok(Moved::WouldBlock | Moved::End) => {}
+            Err(error) => {
+                let failed = dialing.attempts.remove(at);
+                dialing.failure = Some((failed.target, error));
+                add(&self.counters.connect_failures, 1);
+                self.dial_on(ticket);
+            }
+        }
+    }
+
+    /// An upstream took the first `sent` bytes of the ClientHello: from here on bytes go both ways.
+    fn establish(
+        &mut self,
+        ticket: Ticket,
+        upstream: OwnedFd,
+        target: SocketAddr,
+        role: u8,
+        sent: usize,
+    ) {
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return;
+        };
+        let Stage::Dialing(dialing) = &mut flow.stage else {
+            return;
+        };
+        let mut out = Half::default();
+        out.carried = sent as u64;
+        out.hung_up = dialing.client_hung_up;
+        if let Some(rest) = dialing.hello.get(sent..).filter(|rest| !rest.is_empty()) {
+            out.hold(rest, &mut self.reserve);
+        }
+        let client_ready = dialing.client_ready;
+        let cluster = Rc::clone(&dialing.cluster);
+        cluster.note_connected(target);
+        if self.options.access_log {
+            self.observer.observe(&Event::Opened {
+                client: flow.source,
+                server_name: &dialing.server_name,
+                cluster: &cluster.name,
+                upstream: target,
+            });
+            flow.server_name = Some(std::mem::take(&mut dialing.server_name));
+        }
+        let timed =
+            cluster.spec().traffic == Traffic::Service && !self.options.idle_timeout.is_zero();
+        let back = Half::default();
+        flow.stage = Stage::Relaying(Relaying {
+            upstream,
+            target,
+            role,
+            cluster,
+            out,
+            back,
+            active: self.now,
+        });
+        if timed {
+            self.wheel.set(
+                ticket.index,
+                self.now.saturating_add(ticks(self.options.idle_timeout)),
+            );
+        } else {
+            self.wheel.clear(ticket.index);
+        }
+        if client_ready {
+            self.pump(ticket, Direction::Out);
+        }
+    }
+
+    fn give_up(&mut self, ticket: Ticket, cause: Cause) {
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return;
+        };
+        let Stage::Dialing(dialing) = &mut flow.stage else {
+            return;
+        };
+        let (failure, cluster) = (dialing.failure.take(), Rc::clone(&dialing.cluster));
+        let silent: Vec<String> = dialing
+            .attempts
+            .iter()
+            .map(|attempt| attempt.target.to_string())
+            .collect();
+        let name = &cluster.name;
+        match (failure, silent.as_slice()) {
+            (Some((target, error)), []) => {
+                self.refuse(
+                    ticket,
+                    cause,
+                    format_args!("cluster {name}: {target}: {error}"),
+                );
+            }
+            (None, []) => self.refuse(
+                ticket,
+                cause,
+                format_args!("cluster {name}: no endpoint answered"),
+            ),
+            (_, silent) => {
+                let silent = silent.join(", ");
+                self.refuse(
+                    ticket,
+                    cause,
+                    format_args!("cluster {name}: no answer from {silent}"),
+                );
+            }
+        }
+    }
+}
+
+/// How long an attempt may be silent before the next is made.
+fn patience(cluster: &Cluster) -> Duration {
+    if cluster.has_both_families() {
+        return FAMILY_PATIENCE;
+    }
+    (cluster.spec().connect_timeout / PATIENT_TRIES).clamp(FAMILY_PATIENCE, MAX_PATIENCE)
+}
+
+fn tcp_options(default: &TcpOptions, cluster: &Cluster) -> TcpOptions {
+    cluster
+        .spec()
+        .keepalive
+        .map_or(*default, |keepalive| TcpOptions {
+            keepalive_time: Some(keepalive.time),
+            keepalive_interval: keepalive.interval,
+            keepalive_probes: keepalive.probes,
+            ..*default
+        })
+}
+
+/// Whether it was us who had nothing left, not the endpoint that failed.
+fn is_exhaustion(error: &std::io::Error) -> bool {
+    sys::limits::is_exhaustion(error)
+}

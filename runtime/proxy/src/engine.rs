@@ -1,0 +1,362 @@
+//! The heart of the data plane: one epoll set, one connection table, one turn at a time.
+//!
+//! A turn takes the events that are there, moves each flow as far as it goes without waiting, then gives flows that
+//! used up their share another turn, then handles deadlines. Nothing in here waits, and nothing is retried before an
+//! event or a deadline calls for it. What accepts, dials and relays stands in files of its own: [`crate::accept`],
+//! [`crate::dialing`], [`crate::relaying`].
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use plan::Plan;
+use sys::{
+    epoll::{Epoll, Events, Interest},
+    timer::Timer,
+};
+
+use crate::{
+    cluster::Resolution,
+    event::{Cause, Counters, Event, Observer, add},
+    flow::{Direction, Flow, Stage},
+    options::Options,
+    reserve::Reserve,
+    slab::{Slab, Ticket},
+    table::{Changes, Table},
+    token::{MAX_SLOTS, Token},
+    wheel::Wheel,
+};
+
+/// The unit of deadlines. Coarse enough that setting one costs nothing, fine enough for RFC 8305's 250 ms.
+pub(crate) const TICK: Duration = Duration::from_millis(32);
+
+/// Events taken from the kernel at a time.
+const EVENTS: usize = 256;
+
+/// How long accepting stays paused when no connection ends meanwhile.
+const ACCEPT_RETRY: Duration = Duration::from_millis(250);
+
+/// The data plane without its driver.
+pub(crate) struct Engine {
+    pub(crate) epoll: Rc<Epoll>,
+    events: Events,
+    timer: Timer,
+    /// The tick for which the timer is set.
+    armed: Option<u32>,
+    pub(crate) wheel: Wheel,
+    due: Vec<u32>,
+    pub(crate) flows: Slab<Flow>,
+    pub(crate) table: Table,
+    pub(crate) reserve: Reserve,
+    /// Flows that have more to move than their share of a turn.
+    pub(crate) ready: VecDeque<(Ticket, Direction)>,
+    pub(crate) counters: Rc<Counters>,
+    pub(crate) observer: Rc<dyn Observer>,
+    pub(crate) options: Options,
+    start: Instant,
+    /// The tick of this turn.
+    pub(crate) now: u32,
+    pub(crate) seed: u64,
+    /// Flows whose ClientHello is awaited, the oldest first; some have moved on since.
+    pub(crate) greeters: VecDeque<Ticket>,
+    /// How many of them each source has.
+    pub(crate) sources: HashMap<IpAddr, u32>,
+    pub(crate) accept_paused: bool,
+    draining: bool,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        options: Options,
+        counters: Rc<Counters>,
+        observer: Rc<dyn Observer>,
+        seed: u64,
+    ) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        let timer = Timer::new()?;
+        epoll.add(&timer, Token::Timer.pack(), Interest::Readable)?;
+        Ok(Self {
+            epoll: Rc::new(epoll),
+            events: Events::with_capacity(EVENTS),
+            timer,
+            armed: None,
+            wheel: Wheel::new(),
+            due: Vec::new(),
+            flows: Slab::with_capacity(options.connections.min(MAX_SLOTS - 1)),
+            table: Table::default(),
+            reserve: Reserve::new(),
+            ready: VecDeque::new(),
+            counters,
+            observer,
+            options,
+            start: Instant::now(),
+            now: 0,
+            seed: seed | 1,
+            greeters: VecDeque::new(),
+            sources: HashMap::new(),
+            accept_paused: false,
+            draining: false,
+        })
+    }
+
+    /// Waits for events for at most `patience` and does all that they call for. Says whether there was anything.
+    pub(crate) fn turn(&mut self, patience: Duration) -> io::Result<bool> {
+        let patience = if self.ready.is_empty() {
+            patience
+        } else {
+            Duration::ZERO
+        };
+        self.epoll.wait(&mut self.events, patience)?;
+        self.read_clock();
+        let waiting = self.ready.len();
+        let busy = !self.events.is_empty() || waiting > 0;
+
+        for at in 0..self.events.len() {
+            let Some(event) = self.events.get(at) else {
+                break;
+            };
+            match Token::unpack(event.token) {
+                Token::Listener(place) => self.accept(place),
+                Token::Client(ticket) => self.on_client(ticket, event),
+                Token::Upstream(ticket, role) => self.on_upstream(ticket, role, event),
+                Token::Timer => {
+                    self.timer.clear();
+                    self.armed = None;
+                }
+            }
+        }
+        for _ in 0..waiting {
+            if let Some((ticket, direction)) = self.ready.pop_front() {
+                self.take_queued_turn(ticket, direction);
+            }
+        }
+        self.expire();
+        self.arm()?;
+        Ok(busy)
+    }
+
+    /// Whether it ends and nothing is left to do.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.draining && self.flows.len() == 0
+    }
+
+    /// Puts a Plan to work. Flows that it has no place for are cut.
+    pub(crate) fn apply(&mut self, plan: &Plan) -> Result<Changes, (SocketAddr, io::Error)> {
+        let changes = self.table.apply(plan, &self.options.tcp)?;
+        for place in &changes.opened {
+            let Some(listening) = self.table.listening(*place) else {
+                continue;
+            };
+            let token = Token::Listener(*place).pack();
+            if !self.accept_paused {
+                // Fails only at the kernel's limit of watches; such a listener would be deaf, so say so.
+                let added = self.epoll.add(&listening.socket, token, Interest::Readable);
+                added.map_err(|error| (listening.listener.address, error))?;
+            }
+        }
+        if changes.clusters_removed {
+            self.read_clock();
+            self.cut_all(Cause::ClusterRemoved, |flow| match &flow.stage {
+                Stage::Greeting(_) => false,
+                Stage::Dialing(dialing) => dialing.cluster.removed.get(),
+                Stage::Relaying(relaying) => relaying.cluster.removed.get(),
+            });
+        }
+        Ok(changes)
+    }
+
+    /// Takes note of what became of a name, and goes on with the flows that waited for it.
+    pub(crate) fn resolved(&mut self, name: &str, answer: Result<Vec<IpAddr>, String>) {
+        let Some(known) = self.table.names.get_mut(name) else {
+            return;
+        };
+        match answer {
+            Ok(addresses) => {
+                let event = Event::NameResolved {
+                    name,
+                    addresses: addresses.len(),
+                };
+                *known = Resolution::Known(addresses);
+                self.observer.observe(&event);
+            }
+            Err(error) => {
+                self.observer.observe(&Event::NameFailed {
+                    name,
+                    error: format_args!("{error}"),
+                });
+                if !matches!(known, Resolution::Known(_)) {
+                    *known = Resolution::Failed(error);
+                }
+            }
+        }
+        self.read_clock();
+        let concerned: Vec<_> = self
+            .table
+            .clusters
+            .values()
+            .filter(|cluster| cluster.hosts().iter().any(|host| host == name))
+            .map(Rc::clone)
+            .collect();
+        for cluster in concerned {
+            cluster.refresh(&self.table.names);
+            for ticket in cluster.waiting.take() {
+                self.dial_on(ticket);
+            }
+        }
+    }
+
+    /// Stops accepting; flows go on.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+        self.table.listeners.clear();
+    }
+
+    /// Cuts the flows that a condition selects.
+    pub(crate) fn cut_all(&mut self, cause: Cause, selected: impl Fn(&Flow) -> bool) {
+        for ticket in self.flows.tickets() {
+            if self
+                .flows
+                .get_mut(ticket)
+                .is_some_and(|flow| selected(flow))
+            {
+                self.cut(ticket, cause);
+            }
+        }
+    }
+
+    /// Cuts a flow for a reason of ours, at whatever stage it is.
+    pub(crate) fn cut(&mut self, ticket: Ticket, cause: Cause) {
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return;
+        };
+        match &flow.stage {
+            Stage::Relaying(_) => self.end(ticket, crate::event::End::Cut(cause)),
+            Stage::Greeting(_) | Stage::Dialing(_) => {
+                self.refuse(ticket, cause, format_args!("{}", advice(cause)));
+            }
+        }
+    }
+
+    /// Stops accepting until a connection ends or a moment has passed.
+    pub(crate) fn pause_accepting(&mut self, error: &io::Error) {
+        if self.accept_paused {
+            return;
+        }
+        self.accept_paused = true;
+        for listening in self.table.listeners.iter().flatten() {
+            // A listener that is not in the set makes no events, which is all that is wanted.
+            let _ = self.epoll.delete(&listening.socket);
+        }
+        self.wheel
+            .set(self.accept_index(), self.now + ticks(ACCEPT_RETRY));
+        add(&self.counters.accept_pauses, 1);
+        self.observer.observe(&Event::AcceptPaused { error });
+    }
+
+    pub(crate) fn resume_accepting(&mut self) {
+        if !self.accept_paused {
+            return;
+        }
+        self.accept_paused = false;
+        self.wheel.clear(self.accept_index());
+        for (place, listening) in self.table.listeners.iter().enumerate() {
+            let (Some(listening), Ok(place)) = (listening, u32::try_from(place)) else {
+                continue;
+            };
+            let _ = self.epoll.add(
+                &listening.socket,
+                Token::Listener(place).pack(),
+                Interest::Readable,
+            );
+        }
+        self.observer.observe(&Event::AcceptResumed);
+    }
+
+    /// The wheel's index for the end of a pause, just past those of the flows.
+    fn accept_index(&self) -> u32 {
+        u32::try_from(self.options.connections.min(MAX_SLOTS - 1)).unwrap_or(u32::MAX - 1)
+    }
+
+    fn read_clock(&mut self) {
+        let elapsed = self.start.elapsed().as_millis() / TICK.as_millis();
+        self.now = u32::try_from(elapsed).unwrap_or(u32::MAX);
+    }
+
+    fn expire(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.advance(self.now, &mut due);
+        for index in due.drain(..) {
+            if index == self.accept_index() {
+                self.resume_accepting();
+            } else if let Some(ticket) = self.flows.current(index) {
+                self.on_deadline(ticket);
+            }
+        }
+        self.due = due;
+    }
+
+    fn on_deadline(&mut self, ticket: Ticket) {
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return;
+        };
+        match &flow.stage {
+            Stage::Greeting(_) => self.cut(ticket, Cause::ClientHelloTimeout),
+            Stage::Dialing(_) => self.dial_on(ticket),
+            Stage::Relaying(relaying) => {
+                let deadline = relaying.active + ticks(self.options.idle_timeout);
+                if deadline <= self.now {
+                    self.cut(ticket, Cause::IdleTimeout);
+                } else {
+                    self.wheel.set(ticket.index, deadline);
+                }
+            }
+        }
+    }
+
+    /// Sets the timer for the earliest deadline, unless it will go off before that anyway.
+    fn arm(&mut self) -> io::Result<()> {
+        let Some(next) = self.wheel.next() else {
+            return Ok(());
+        };
+        if self.armed.is_some_and(|armed| armed <= next) {
+            return Ok(());
+        }
+        let at = TICK.saturating_mul(next);
+        self.timer.set(at.saturating_sub(self.start.elapsed()))?;
+        self.armed = Some(next);
+        Ok(())
+    }
+}
+
+/// A time in ticks, rounded up.
+pub(crate) fn ticks(time: Duration) -> u32 {
+    let tick = TICK.as_millis();
+    u32::try_from(time.as_millis().div_ceil(tick)).unwrap_or(u32::MAX / 2)
+}
+
+/// A number below `below`; for choosing among endpoints, where only evenness matters (xorshift64, Marsaglia 2003).
+pub(crate) fn chance(seed: &mut u64, below: u32) -> u32 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    (((*seed >> 32) * u64::from(below)) >> 32) as u32
+}
+
+/// What an operator can check when we cut a flow that was not yet forwarded.
+fn advice(cause: Cause) -> &'static str {
+    match cause {
+        Cause::ClientHelloTimeout => {
+            "no whole ClientHello within timeouts.client_hello: a port scan, a client that speaks no TLS, or a link that loses packets"
+        }
+        Cause::HandshakeLimit => {
+            "too many clients have connected without sending a ClientHello; the oldest one is closed"
+        }
+        Cause::ClusterRemoved => "the name it asked for is not in the configuration any more",
+        Cause::DrainDeadline => "the process ends",
+        _ => "closed",
+    }
+}

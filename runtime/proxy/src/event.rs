@@ -1,0 +1,259 @@
+//! What the data plane tells of itself: events for the log, counters for the metrics.
+//!
+//! Events borrow everything, so that one which nobody writes down costs next to nothing. Counters are plain cells: one
+//! thread runs all our code.
+
+use std::{cell::Cell, fmt, net::SocketAddr, time::Duration};
+
+/// Why a connection was refused, or cut before its peers were done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The process's limit on connections.
+    ConnectionLimit,
+    /// The limit on connections of one source, or of all, that have not sent their ClientHello.
+    HandshakeLimit,
+    /// The cluster's limit on connections.
+    ClusterLimit,
+    /// The first bytes are not TLS.
+    NotTls,
+    /// A ClientHello that breaks TLS's rules.
+    MalformedClientHello,
+    /// A ClientHello longer than anyone needs.
+    ClientHelloTooLong,
+    /// No whole ClientHello within the time.
+    ClientHelloTimeout,
+    /// A ClientHello without a server name.
+    NoServerName,
+    /// A server name of characters that no name in the mesh has.
+    OddServerName,
+    /// A server name that leads nowhere.
+    UnknownServerName,
+    /// A chain that is there to refuse.
+    ChainRefuses,
+    /// The cluster has no endpoints.
+    NoEndpoints,
+    /// The names of the cluster's endpoints have no addresses.
+    NameResolution,
+    /// Every endpoint that was tried failed.
+    ConnectFailed,
+    /// No endpoint answered within the connect timeout.
+    ConnectTimeout,
+    /// The client left before an endpoint was connected.
+    ClientGone,
+    /// A new Plan has no place for the connection any more.
+    ClusterRemoved,
+    /// Nothing was carried for the idle timeout.
+    IdleTimeout,
+    /// The process ends and the time to finish is over.
+    DrainDeadline,
+}
+
+impl Cause {
+    /// All of them, in the order of the metrics.
+    pub const ALL: [Self; 19] = [
+        Self::ConnectionLimit,
+        Self::HandshakeLimit,
+        Self::ClusterLimit,
+        Self::NotTls,
+        Self::MalformedClientHello,
+        Self::ClientHelloTooLong,
+        Self::ClientHelloTimeout,
+        Self::NoServerName,
+        Self::OddServerName,
+        Self::UnknownServerName,
+        Self::ChainRefuses,
+        Self::NoEndpoints,
+        Self::NameResolution,
+        Self::ConnectFailed,
+        Self::ConnectTimeout,
+        Self::ClientGone,
+        Self::ClusterRemoved,
+        Self::IdleTimeout,
+        Self::DrainDeadline,
+    ];
+
+    /// Its name in logs and metrics; never changes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConnectionLimit => "connection_limit",
+            Self::HandshakeLimit => "handshake_limit",
+            Self::ClusterLimit => "cluster_limit",
+            Self::NotTls => "not_tls",
+            Self::MalformedClientHello => "malformed_client_hello",
+            Self::ClientHelloTooLong => "client_hello_too_long",
+            Self::ClientHelloTimeout => "client_hello_timeout",
+            Self::NoServerName => "no_server_name",
+            Self::OddServerName => "odd_server_name",
+            Self::UnknownServerName => "unknown_server_name",
+            Self::ChainRefuses => "chain_refuses",
+            Self::NoEndpoints => "no_endpoints",
+            Self::NameResolution => "name_resolution",
+            Self::ConnectFailed => "connect_failed",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::ClientGone => "client_gone",
+            Self::ClusterRemoved => "cluster_removed",
+            Self::IdleTimeout => "idle_timeout",
+            Self::DrainDeadline => "drain_deadline",
+        }
+    }
+}
+
+/// How a connection that was forwarded came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Both sides had sent all they wanted.
+    Finished,
+    /// The client's side broke off.
+    ClientReset,
+    /// The upstream's side broke off.
+    UpstreamReset,
+    /// We cut it.
+    Cut(Cause),
+}
+
+impl End {
+    /// Its name in logs; never changes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::ClientReset => "client_reset",
+            Self::UpstreamReset => "upstream_reset",
+            Self::Cut(cause) => cause.name(),
+        }
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A connection was refused, or a handshake with an endpoint was given up.
+    Refused {
+        /// Why.
+        cause: Cause,
+        /// Who.
+        client: SocketAddr,
+        /// Through which listener.
+        listener: &'a str,
+        /// The server name, if one was understood.
+        server_name: Option<&'a str>,
+        /// What an operator can check.
+        detail: fmt::Arguments<'a>,
+    },
+    /// A connection is being forwarded. Only with the access log.
+    Opened {
+        /// Who.
+        client: SocketAddr,
+        /// The name it asked for.
+        server_name: &'a str,
+        /// The cluster it leads to.
+        cluster: &'a str,
+        /// The endpoint.
+        upstream: SocketAddr,
+    },
+    /// A forwarded connection has ended. Only with the access log, or when we cut it.
+    Closed {
+        /// Who.
+        client: SocketAddr,
+        /// The name it asked for, if it was kept.
+        server_name: Option<&'a str>,
+        /// The cluster it led to.
+        cluster: &'a str,
+        /// The endpoint.
+        upstream: SocketAddr,
+        /// Bytes from the client to the upstream.
+        sent: u64,
+        /// Bytes from the upstream to the client.
+        received: u64,
+        /// How long it was open.
+        lasted: Duration,
+        /// How it ended.
+        end: End,
+    },
+    /// The process has no descriptors or memory left for new connections; those that wait in the queue wait on.
+    AcceptPaused {
+        /// What the kernel said.
+        error: &'a std::io::Error,
+    },
+    /// New connections are accepted again.
+    AcceptResumed,
+    /// A name has other addresses than before.
+    NameResolved {
+        /// The name.
+        name: &'a str,
+        /// How many addresses it has.
+        addresses: usize,
+    },
+    /// A name could not be resolved. What was known of it goes on to be used.
+    NameFailed {
+        /// The name.
+        name: &'a str,
+        /// Why, and what to check.
+        error: fmt::Arguments<'a>,
+    },
+}
+
+/// Who is told of events. Called between system calls of the data path: it must not block or call back.
+pub trait Observer {
+    /// Something happened.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// Numbers that only grow, and a few that are states.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections accepted.
+    pub accepted: Cell<u64>,
+    /// Connections that are being forwarded or about to be.
+    pub active: Cell<u64>,
+    /// Of these, the ones that have not sent a whole ClientHello.
+    pub handshaking: Cell<u64>,
+    /// Bytes from clients to upstreams, of connections that have ended.
+    pub sent: Cell<u64>,
+    /// Bytes from upstreams to clients, of connections that have ended.
+    pub received: Cell<u64>,
+    /// Attempts to connect to an endpoint that failed.
+    pub connect_failures: Cell<u64>,
+    /// How often accepting paused for want of descriptors or memory.
+    pub accept_pauses: Cell<u64>,
+    causes: [Cell<u64>; Cause::ALL.len()],
+}
+
+impl Counters {
+    /// How many connections were refused or cut for a cause.
+    #[must_use]
+    pub fn refused(&self, cause: Cause) -> u64 {
+        self.causes.get(cause as usize).map_or(0, Cell::get)
+    }
+
+    pub(crate) fn refuse(&self, cause: Cause) {
+        if let Some(counter) = self.causes.get(cause as usize) {
+            add(counter, 1);
+        }
+    }
+}
+
+pub(crate) fn add(counter: &Cell<u64>, amount: u64) {
+    counter.set(counter.get().wrapping_add(amount));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_has_its_place_and_its_name() {
+        let counters = Counters::default();
+        for (at, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(cause as usize, at);
+            counters.refuse(cause);
+            assert_eq!(counters.refused(cause), 1, "{}", cause.name());
+        }
+        let mut names: Vec<&str> = Cause::ALL.iter().map(|cause| cause.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Cause::ALL.len());
+    }
+}

@@ -1,0 +1,150 @@
+//! One direction between real sockets.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    os::fd::AsFd,
+};
+
+use super::*;
+
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let outside = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (inside, _) = listener.accept().unwrap();
+    inside.set_nonblocking(true).unwrap();
+    (outside, inside)
+}
+
+struct Bench {
+    sender: TcpStream,
+    source: TcpStream,
+    destination: TcpStream,
+    receiver: TcpStream,
+    half: Half,
+    reserve: Reserve,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let ((sender, source), (receiver, destination)) = (pair(), pair());
+        receiver.set_nonblocking(true).unwrap();
+        Self {
+            sender,
+            source,
+            destination,
+            receiver,
+            half: Half::default(),
+            reserve: Reserve::new(),
+        }
+    }
+
+    fn pump(&mut self) -> Result<Turn, Broken> {
+        self.half.pump(
+            self.source.as_fd(),
+            self.destination.as_fd(),
+            &mut self.reserve,
+        )
+    }
+
+    /// Everything that can be read at this moment.
+    fn read(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut buffer = [0; 65_536];
+        while let Ok(count @ 1..) = self.receiver.read(&mut buffer) {
+            all.extend_from_slice(&buffer[..count]);
+        }
+        all
+    }
+}
+
+/// Moves `total` bytes through a receiver that reads only when the sender is stuck, and compares.
+fn move_all(bench: &mut Bench, total: usize) {
+    bench.sender.set_nonblocking(true).unwrap();
+    let pattern: Vec<u8> = (0..total).map(|at| (at * 31 % 251) as u8).collect();
+    let (mut written, mut read) = (0, Vec::new());
+    while read.len() < total {
+        while written < total {
+            match bench.sender.write(&pattern[written..]) {
+                Ok(count) => written += count,
+                Err(_) => break,
+            }
+        }
+        while bench.pump().unwrap() == Turn::Again {}
+        read.extend(bench.read());
+    }
+    assert!(read == pattern, "what arrives is what was sent");
+    assert_eq!(bench.half.carried, total as u64);
+}
+
+#[test]
+fn small_bytes_pass_and_the_end_follows_them() {
+    let mut bench = Bench::new();
+    bench.sender.write_all(b"hello").unwrap();
+    assert_eq!(bench.pump().unwrap(), Turn::Idle);
+    assert_eq!(bench.read(), b"hello");
+    bench.sender.write_all(b"bye").unwrap();
+    bench.sender.shutdown(std::net::Shutdown::Write).unwrap();
+    bench.half.hung_up = true;
+    assert_eq!(bench.pump().unwrap(), Turn::Finished);
+    assert_eq!(bench.read(), b"bye");
+}
+
+#[test]
+fn a_flow_that_keeps_moving_splices_and_gives_its_pipe_back() {
+    let mut bench = Bench::new();
+    move_all(&mut bench, 8 * 1024 * 1024);
+    assert!(bench.half.eager >= EAGER_BYTES, "it has spliced");
+    while bench.pump().unwrap() == Turn::Again {}
+    assert!(
+        matches!(bench.half.held, Held::Nothing),
+        "an idle flow holds no pipe"
+    );
+    bench.sender.set_nonblocking(false).unwrap();
+    bench.sender.write_all(b"x").unwrap();
+    bench.pump().unwrap();
+    assert_eq!(bench.half.eager, 0, "small messages are copied again");
+}
+
+#[test]
+fn a_receiver_that_does_not_read_blocks_the_flow_and_bounds_what_is_held() {
+    let mut bench = Bench::new();
+    bench.sender.set_nonblocking(true).unwrap();
+    let chunk = [7; 8192];
+    for _ in 0..10_000 {
+        if bench.sender.write(&chunk).is_err() && bench.half.blocked {
+            break;
+        }
+        bench.pump().unwrap();
+    }
+    assert!(bench.half.blocked);
+    let held = match &bench.half.held {
+        Held::Nothing => 0,
+        Held::Bytes(leftover) => leftover.bytes.len(),
+        Held::Pipe(pipe) => pipe.held(),
+    };
+    assert!(held <= 2 * 1024 * 1024, "{held}");
+}
+
+#[test]
+fn without_room_to_hold_nothing_is_lost_and_nothing_is_held() {
+    let mut bench = Bench::new();
+    while bench.reserve.has_room() {
+        bench.reserve.note_held(bench.reserve.scratch.len());
+    }
+    move_all(&mut bench, 4 * 1024 * 1024);
+    assert!(matches!(bench.half.held, Held::Nothing));
+}
+
+#[test]
+fn a_reset_is_told_by_its_side() {
+    let mut bench = Bench::new();
+    socket::reset_when_closed(&bench.sender);
+    drop(std::mem::replace(&mut bench.sender, pair().0));
+    assert!(matches!(bench.pump(), Err(Broken::Source)));
+    let mut bench = Bench::new();
+    socket::reset_when_closed(&bench.receiver);
+    drop(std::mem::replace(&mut bench.receiver, pair().0));
+    bench.sender.write_all(b"x").unwrap();
+    assert!(matches!(bench.pump(), Err(Broken::Destination)));
+}

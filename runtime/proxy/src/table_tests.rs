@@ -1,0 +1,158 @@
+//! What a new Plan does to what is at work.
+
+use std::time::Duration;
+
+use plan::{Balance, Discovery, Endpoint, EndpointAddress, Health, ServerNames, Traffic};
+
+use super::*;
+use crate::options::Options;
+
+fn cluster(name: &str, port: u16) -> plan::Cluster {
+    let address = EndpointAddress::Socket(SocketAddr::from(([127, 0, 0, 1], port)));
+    plan::Cluster {
+        name: name.to_owned(),
+        traffic: Traffic::Service,
+        endpoints: vec![Endpoint {
+            address,
+            weight: 1,
+            health: Health::Healthy,
+        }],
+        discovery: Discovery::StrictDns,
+        balance: Balance::RoundRobin,
+        connect_timeout: Duration::from_secs(5),
+        max_connections: None,
+        keepalive: None,
+    }
+}
+
+fn listener(name: &str, address: &str) -> plan::Listener {
+    let chain = |server_names, route| FilterChain {
+        server_names,
+        route,
+    };
+    plan::Listener {
+        name: name.to_owned(),
+        address: address.parse().unwrap(),
+        chains: vec![
+            chain(
+                ServerNames::Exact("shut.td".to_owned()),
+                Route::Refuse("shut".to_owned()),
+            ),
+            chain(
+                ServerNames::Suffix("dc2.td".to_owned()),
+                Route::Cluster("dc2.td".to_owned()),
+            ),
+            chain(ServerNames::Any, Route::SniCluster),
+        ],
+    }
+}
+
+fn plan() -> Plan {
+    Plan {
+        listeners: vec![
+            listener("lan:127.0.0.1:0", "127.0.0.1:0"),
+            listener("wan:127.0.0.1:0", "127.0.0.1:0"),
+        ],
+        clusters: vec![cluster("api.td", 1), cluster("dc2.td", 2)],
+    }
+}
+
+fn apply(table: &mut Table, plan: &Plan) -> Changes {
+    table
+        .apply(plan, &Options::default().tcp)
+        .map_err(|(_, error)| error)
+        .unwrap()
+}
+
+#[test]
+fn a_name_leads_by_the_chains_of_its_listener() {
+    let mut table = Table::default();
+    apply(&mut table, &plan());
+    let listener = Rc::clone(&table.listening(0).unwrap().listener);
+    assert!(
+        matches!(table.route(&listener, "x.dc2.td"), Verdict::To(cluster) if &*cluster.name == "dc2.td")
+    );
+    assert!(
+        matches!(table.route(&listener, "api.td"), Verdict::To(cluster) if &*cluster.name == "api.td")
+    );
+    assert!(
+        matches!(table.route(&listener, "shut.td"), Verdict::Refused(reason) if reason == "shut")
+    );
+    assert!(matches!(
+        table.route(&listener, "other.td"),
+        Verdict::Unknown(Some(_))
+    ));
+}
+
+#[test]
+fn what_stays_the_same_is_not_touched() {
+    let mut table = Table::default();
+    assert_eq!(apply(&mut table, &plan()).opened, [0, 1]);
+    let before = (
+        table.listening(0).unwrap().listener.address,
+        Rc::clone(&table.clusters["api.td"]),
+    );
+
+    let unchanged = apply(&mut table, &plan());
+    assert_eq!(
+        (
+            unchanged.opened.len(),
+            unchanged.closed,
+            unchanged.clusters_changed
+        ),
+        (0, 0, 0)
+    );
+
+    let mut next = plan();
+    next.listeners.remove(1);
+    next.clusters = vec![cluster("api.td", 3), cluster("new.td", 4)];
+    let changes = apply(&mut table, &next);
+    assert_eq!(
+        (
+            changes.opened.len(),
+            changes.closed,
+            changes.clusters_changed
+        ),
+        (0, 1, 3)
+    );
+    assert!(changes.clusters_removed);
+    assert_eq!(
+        table.listening(0).unwrap().listener.address,
+        before.0,
+        "the socket is kept"
+    );
+    assert!(
+        Rc::ptr_eq(&table.clusters["api.td"], &before.1),
+        "flows see the new endpoints"
+    );
+    assert!(!before.1.removed.get());
+}
+
+#[test]
+fn an_address_that_is_taken_changes_nothing() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut table = Table::default();
+    apply(&mut table, &plan());
+    let mut next = plan();
+    next.clusters.clear();
+    next.listeners
+        .push(listener("more", &taken.local_addr().unwrap().to_string()));
+    let (address, error) = table.apply(&next, &Options::default().tcp).unwrap_err();
+    assert_eq!(
+        (address, error.kind()),
+        (taken.local_addr().unwrap(), io::ErrorKind::AddrInUse)
+    );
+    assert_eq!((table.listeners.len(), table.clusters.len()), (2, 2));
+}
+
+#[test]
+fn every_ipv6_address_takes_ipv4_unless_another_listener_does() {
+    let any = |address: &str| listener("l", address);
+    let both = Plan {
+        listeners: vec![any("0.0.0.0:1"), any("[::]:1"), any("[::]:2")],
+        clusters: vec![],
+    };
+    assert_eq!(family(&both, "[::]:1".parse().unwrap()), Family::Own);
+    assert_eq!(family(&both, "[::]:2".parse().unwrap()), Family::Dual);
+    assert_eq!(family(&both, "[::1]:2".parse().unwrap()), Family::Own);
+}
