@@ -1,2 +1,21 @@
-//! What the scenarios share.
-pub mod budget;
+//! What the scenario tests, the demo and the benchmark share: the real binary, its peers, and the
+//! ground that they meet on.
+
+pub mod admin;
+pub mod backend;
+pub mod client;
+pub mod dns;
+pub mod envoy;
+pub mod hello;
+pub mod lab;
+pub mod link;
+pub mod log;
+pub mod netns;
+pub mod openssl;
+pub mod pattern;
+pub mod pki;
+pub mod proc;
+pub mod process;
+pub mod temp;
+mod tun;
+pub mod wait;

@@ -1,0 +1,102 @@
+//! A client's side of a connection: greet with a server name, talk, and see how it ends.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::hello::Hello;
+use crate::wait::DEADLINE;
+
+/// A connection that waits at most [`DEADLINE`] for the other side.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the gateway listens");
+    patient(&stream);
+    stream
+}
+
+/// Makes a connection wait at most [`DEADLINE`] for the other side.
+pub fn patient(stream: &TcpStream) {
+    stream
+        .set_read_timeout(Some(DEADLINE))
+        .expect("a timeout can be set");
+    stream
+        .set_write_timeout(Some(DEADLINE))
+        .expect("a timeout can be set");
+    stream.set_nodelay(true).expect("a TCP socket");
+}
+
+/// A connection that has sent a ClientHello with this name.
+pub fn greet(address: SocketAddr, server_name: &str) -> TcpStream {
+    send_hello(address, &Hello::to(server_name))
+}
+
+/// A connection that has sent this ClientHello.
+pub fn send_hello(address: SocketAddr, hello: &Hello) -> TcpStream {
+    let mut stream = connect(address);
+    stream.write_all(&hello.bytes()).expect("the gateway reads");
+    stream
+}
+
+/// A connection to an echoing service through a gateway, its ClientHello already echoed.
+///
+/// # Panics
+/// When the gateway does not route it, or changes a byte.
+pub fn echoing(address: SocketAddr, server_name: &str) -> TcpStream {
+    let hello = Hello::to(server_name).bytes();
+    let mut stream = connect(address);
+    assert_echo(&mut stream, &hello);
+    stream
+}
+
+/// Sends something to an echoing service and sees it come back unchanged.
+///
+/// # Panics
+/// When it does not.
+pub fn assert_echo(stream: &mut TcpStream, bytes: &[u8]) {
+    stream.write_all(bytes).expect("the connection takes bytes");
+    let mut back = vec![0; bytes.len()];
+    stream.read_exact(&mut back).expect("the bytes come back");
+    assert!(back == bytes, "other bytes came back");
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// In order: all was said.
+    Closed,
+    /// By a reset.
+    Reset,
+}
+
+/// Reads to the end; gives how it ended and what came before.
+///
+/// # Panics
+/// When it does not end within the deadline.
+pub fn ending(stream: &mut TcpStream) -> (Ending, Vec<u8>) {
+    let (mut all, mut buffer) = (Vec::new(), [0; 16 * 1024]);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return (Ending::Closed, all),
+            Ok(read) => all.extend(&buffer[..read]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                return (Ending::Reset, all);
+            }
+            Err(error) => panic!("the connection does not end in {DEADLINE:?}: {error}"),
+        }
+    }
+}
+
+/// Sees a connection end without a byte.
+///
+/// # Panics
+/// When a byte comes, or no end.
+pub fn assert_refused(stream: &mut TcpStream) {
+    let (_, bytes) = ending(stream);
+    assert!(
+        bytes.is_empty(),
+        "a refused client was sent {} bytes",
+        bytes.len()
+    );
+}

@@ -1,0 +1,119 @@
+//! What the kernel says of a process: memory, threads, time, descriptors (proc(5)).
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+/// A look at one process; every method looks afresh.
+#[derive(Clone, Copy, Debug)]
+pub struct Proc(pub u32);
+
+impl Proc {
+    /// Resident memory, in bytes.
+    pub fn rss(self) -> u64 {
+        self.status("VmRSS:") * KIB
+    }
+
+    /// Resident memory that is no page of a file: heap and stacks, in bytes.
+    pub fn rss_anon(self) -> u64 {
+        self.status("RssAnon:") * KIB
+    }
+
+    /// How many threads it has.
+    pub fn threads(self) -> u64 {
+        self.status("Threads:")
+    }
+
+    /// How often any of its threads went to sleep of its own will, so how often one woke up.
+    pub fn wake_ups(self) -> u64 {
+        let tasks = fs::read_dir(self.path("task")).expect("the process runs");
+        let of_task = |path: &Path| {
+            let status = fs::read_to_string(path.join("status")).unwrap_or_default();
+            number(&status, "voluntary_ctxt_switches:").unwrap_or(0)
+        };
+        tasks.flatten().map(|task| of_task(&task.path())).sum()
+    }
+
+    /// Processor time of all its threads, in user and in kernel mode.
+    pub fn cpu(self) -> Duration {
+        let stat = self.read("stat");
+        let after_name = stat
+            .rsplit_once(')')
+            .expect("stat has a name in brackets")
+            .1;
+        let mut fields = after_name.split_whitespace().skip(11);
+        let mut ticks = || {
+            fields
+                .next()
+                .and_then(|t| t.parse::<u64>().ok())
+                .expect("a number")
+        };
+        Duration::from_millis((ticks() + ticks()) * MILLISECONDS_PER_TICK)
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(self) -> usize {
+        fs::read_dir(self.path("fd"))
+            .expect("the process runs")
+            .count()
+    }
+
+    /// The inodes of its sockets that listen on an IPv4 address: another socket has another inode.
+    pub fn listening_inode(self, address: SocketAddr) -> Option<u64> {
+        let SocketAddr::V4(v4) = address else {
+            return None;
+        };
+        let local = format!(
+            "{:08X}:{:04X}",
+            u32::from_ne_bytes(v4.ip().octets()),
+            v4.port()
+        );
+        let table = self.read("net/tcp");
+        let line = table.lines().find(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            words.next() == Some(&local) && words.nth(1) == Some("0A")
+        })?;
+        line.split_whitespace().nth(9)?.parse().ok()
+    }
+
+    fn status(self, key: &str) -> u64 {
+        number(&self.read("status"), key).expect("status has the key")
+    }
+
+    fn read(self, file: &str) -> String {
+        fs::read_to_string(self.path(file)).expect("the process runs")
+    }
+
+    fn path(self, file: &str) -> String {
+        format!("/proc/{}/{file}", self.0)
+    }
+}
+
+fn number(status: &str, key: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix(key))?;
+    value.split_whitespace().next()?.parse().ok()
+}
+
+const KIB: u64 = 1024;
+
+/// USER_HZ is 100 on every Linux that we run on (time(7)).
+const MILLISECONDS_PER_TICK: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn this_process_can_be_looked_at() {
+        let own = Proc(std::process::id());
+        assert!(own.rss() > own.rss_anon() && own.rss_anon() > 0);
+        assert!(own.threads() >= 1 && own.wake_ups() > 0 && own.descriptors() > 2);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        assert!(own.listening_inode(address).is_some());
+        drop(listener);
+        assert_eq!(own.listening_inode(address), None);
+    }
+}
