@@ -196,6 +196,20 @@ fn licences_not_allowed(workspace: &Metadata) -> Vec<String> {
         .collect()
 }
 
+/// Test targets of the tests' own crate that `tests/run` does not name, and so would never run.
+/// In the rooms cargo finds the tests itself.
+fn tests_not_run(workspace: &Metadata, script: &str) -> Vec<String> {
+    workspace
+        .packages
+        .iter()
+        .filter(|package| package.name == "lictor-tests")
+        .flat_map(|package| &package.targets)
+        .filter(|target| target.kind.iter().any(|kind| kind == "test"))
+        .map(|target| format!("--test {}", target.name))
+        .filter(|option| !script.split('\n').any(|line| line.ends_with(option)))
+        .collect()
+}
+
 /// What the binary is made of: `lictor` and all it needs at run time. A procedural macro and what
 /// that needs run in the compiler.
 fn linked(workspace: &Metadata) -> Vec<&Package> {
@@ -281,7 +295,7 @@ fn unsafe_outside_sys(sources: &[Source]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::repository::{DepKind, Dependency, Resolve, sources, workspaces};
+    use super::repository::{DepKind, Dependency, Resolve, Target, sources, text, workspaces};
     use super::*;
 
     fn assert_none(complaints: Vec<String>) {
@@ -376,6 +390,30 @@ mod tests {
             !licences_not_allowed(&one).is_empty()
         });
         assert_eq!(refused, [true, true, true, false, false]);
+    }
+
+    #[test]
+    fn every_test_of_the_tests_crate_is_run() {
+        let script = text("tests/run");
+        assert_none(
+            workspaces()
+                .iter()
+                .flat_map(|workspace| tests_not_run(workspace, &script))
+                .collect(),
+        );
+    }
+
+    #[test]
+    fn a_test_that_is_not_run_is_found() {
+        let mut new = sample(&[("lictor-tests", "1", &[])]);
+        new.packages[0].targets.push(Target {
+            name: "soak".into(),
+            kind: vec!["test".into()],
+        });
+        assert_one(
+            tests_not_run(&new, "cargo test --test scenarios"),
+            "--test soak",
+        );
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub(crate) struct Dependency {
 
 #[derive(Deserialize)]
 pub(crate) struct Target {
+    pub(crate) name: String,
     pub(crate) kind: Vec<String>,
 }
 
@@ -104,6 +105,11 @@ pub(crate) fn workspaces() -> Vec<Metadata> {
     triples.iter().map(|triple| metadata(triple)).collect()
 }
 
+/// A file of the repository, by its path from the root.
+pub(crate) fn text(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(root().join(path)).expect("the file is there, and is UTF-8")
+}
+
 /// Every Rust file of the product.
 pub(crate) fn sources() -> Vec<Source> {
     let mut todo = vec![PathBuf::from("runtime")];
@@ -114,7 +120,7 @@ pub(crate) fn sources() -> Vec<Source> {
             if root().join(&path).is_dir() {
                 todo.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(root().join(&path)).expect("source is UTF-8");
+                let text = text(&path);
                 found.push((path, text));
             }
         }
