@@ -19,7 +19,12 @@ fuzz_target!(|bytes: &[u8]| {
         _ => extension(0, &vector(&[&[0], &vector(content)[..]].concat())),
     };
     // Version and random, no session, one cipher suite, no compression.
-    let body = [&[3; 34][..], &[0, 0, 2, 0x13, 1, 1, 0], &vector(&extensions)].concat();
+    let body = [
+        &[3; 34][..],
+        &[0, 0, 2, 0x13, 1, 1, 0],
+        &vector(&extensions),
+    ]
+    .concat();
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes();
     let message = [&[1], &length[1..], &body].concat();
 
@@ -35,7 +40,10 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(whole, Err(Refusal::OddServerName));
             return;
         };
-        assert_eq!(hello.server_name, ServerName::new(content.iter().copied()).ok());
+        assert_eq!(
+            hello.server_name,
+            ServerName::new(content.iter().copied()).ok()
+        );
     }
 });
 
@@ -49,5 +57,8 @@ fn vector(content: &[u8]) -> Vec<u8> {
 }
 
 fn records(message: &[u8], length: usize) -> Vec<u8> {
-    message.chunks(length).flat_map(|part| [&[22, 3, 1], &vector(part)[..]].concat()).collect()
+    message
+        .chunks(length)
+        .flat_map(|part| [&[22, 3, 1], &vector(part)[..]].concat())
+        .collect()
 }
