@@ -21,6 +21,7 @@ pub fn sni(service: &str, datacenter: &str) -> String {
 pub struct GatewayFile {
     datacenter: String,
     address: String,
+    port: u16,
     /// More lines of the stanza `service`.
     service: Vec<String>,
     /// More lines of the stanza `lictor`.
@@ -31,11 +32,12 @@ pub struct GatewayFile {
 }
 
 impl GatewayFile {
-    /// Of a gateway on loopback, in this datacenter, with an access log.
+    /// Of a gateway on loopback, in this datacenter.
     pub fn new(datacenter: &str) -> Self {
         Self {
             datacenter: datacenter.to_owned(),
             address: "127.0.0.1".to_owned(),
+            port: 0,
             service: Vec::new(),
             stanza: Vec::new(),
             limits: Vec::new(),
@@ -47,6 +49,12 @@ impl GatewayFile {
     /// Listens on another address.
     pub fn address(mut self, address: &str) -> Self {
         self.address = address.to_owned();
+        self
+    }
+
+    /// Listens on a given port, instead of one that the kernel picks.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
         self
     }
 
@@ -106,7 +114,12 @@ impl fmt::Display for GatewayFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "service {{")?;
         writeln!(f, "  name = \"mesh-gateway\"\n  kind = \"mesh-gateway\"")?;
-        writeln!(f, "  address = \"{}\"\n  port = 0", self.address)?;
+        writeln!(
+            f,
+            "  address = \"{}\"
+  port = {}",
+            self.address, self.port
+        )?;
         for lines in &self.service {
             writeln!(f, "  {lines}")?;
         }
@@ -116,11 +129,10 @@ impl fmt::Display for GatewayFile {
             f,
             "  trust_domain = \"{TRUST_DOMAIN}\"\n  admin = \"127.0.0.1:0\""
         )?;
-        let log = [&["access = true".to_owned()], self.log.as_slice()].concat();
         for (name, settings) in [
             ("limits", &self.limits),
             ("timeouts", &self.timeouts),
-            ("log", &log),
+            ("log", &self.log),
         ] {
             if !settings.is_empty() {
                 writeln!(f, "  {name} {{\n    {}\n  }}", settings.join("\n    "))?;
@@ -138,7 +150,7 @@ impl fmt::Display for GatewayFile {
 pub struct Gateway {
     /// The process.
     pub lictor: Lictor,
-    admin: Option<Admin>,
+    admin: Admin,
 }
 
 impl Gateway {
@@ -151,7 +163,7 @@ impl Gateway {
         let admin = event.field("address").parse().expect("an address");
         Self {
             lictor,
-            admin: Some(Admin(admin)),
+            admin: Admin(admin),
         }
     }
 
@@ -172,7 +184,7 @@ impl Gateway {
 
     /// Its admin endpoint.
     pub fn admin(&self) -> Admin {
-        self.admin.expect("every lab has an admin endpoint")
+        self.admin
     }
 
     /// Its counters now.

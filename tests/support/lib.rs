@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod backend;
+pub mod budget;
 pub mod client;
 pub mod dns;
 pub mod envoy;

@@ -2,6 +2,8 @@
 //! sent, byte for byte and without keeping either: stricter than comparing hashes, and it says where.
 
 use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
 
 /// The stream of one seed: each word of eight bytes is a mix of the seed and its place (SplitMix64).
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +80,35 @@ impl Pattern {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)).to_le_bytes()
     }
+}
+
+/// Sends `length` bytes of one stream while it receives as many of another, both ways at full speed;
+/// after the last byte sent it has finished, and the other side must have, too, after its last.
+///
+/// # Errors
+/// Of the connection.
+///
+/// # Panics
+/// When other bytes arrive, or more.
+pub fn exchange(
+    stream: &TcpStream,
+    sends: Pattern,
+    receives: Pattern,
+    length: u64,
+) -> io::Result<()> {
+    thread::scope(|scope| {
+        let sender = scope.spawn(move || {
+            let mut to = stream;
+            sends.send(&mut to, length)?;
+            stream.shutdown(Shutdown::Write)
+        });
+        let mut from = stream;
+        receives.receive(&mut from, length)?;
+        assert_eq!(from.read(&mut [0])?, 0, "more bytes than were sent");
+        sender
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 const WORD: u64 = 8;

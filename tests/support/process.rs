@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 use crate::log::Log;
 use crate::netns::Namespace;
@@ -199,6 +199,23 @@ pub fn lictor<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Output {
     command.output().expect("lictor can be started")
 }
 
+/// Lets this process, and every lictor that it starts, have as many descriptors as the scenarios with
+/// thousands of connections need on both sides.
+///
+/// # Panics
+/// When the limit is low and this is not root.
+pub fn many_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|now| now >= DESCRIPTORS) {
+        return;
+    }
+    let raised = Rlimit {
+        current: Some(DESCRIPTORS),
+        maximum: Some(DESCRIPTORS),
+    };
+    setrlimit(Resource::Nofile, raised).expect("raising the limit on descriptors needs root");
+}
+
 /// The program under test.
 ///
 /// # Panics
@@ -269,6 +286,9 @@ impl Notify {
         }
     }
 }
+
+/// Two scenarios at a time with 10,000 connections each.
+const DESCRIPTORS: u64 = 65_536;
 
 /// The file's name in lictor's directory.
 const CONFIG: &str = "gateway.hcl";
