@@ -53,6 +53,21 @@ impl Errors {
     pub const fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
+
+    pub(crate) fn push(&mut self, error: Error) {
+        if self.list.len() < MAX_ERRORS {
+            self.list.push(error);
+        } else {
+            self.left_out = true;
+        }
+    }
+
+    pub(crate) fn append(&mut self, other: Self) {
+        self.left_out |= other.left_out;
+        for error in other.list {
+            self.push(error);
+        }
+    }
 }
 
 impl From<Error> for Errors {

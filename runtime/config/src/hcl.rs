@@ -193,7 +193,7 @@ fn insert(
     block: bool,
 ) -> Result<(), SyntaxError> {
     let name = key.clone();
-    let done = if block || matches!(value.data, Data::List(_)) {
+    let done = if block || matches!(value.data, Data::List(_) | Data::Text(_)) {
         object.insert_block(key, span, value)
     } else {
         object.insert(key, span, value)

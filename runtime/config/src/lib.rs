@@ -1,21 +1,81 @@
-//! The local file: HCL, JSON and YAML to Settings.
+//! The local file: HCL 1, JSON and YAML to [`Settings`].
+//!
+//! ```text
+//! file ──► Value (every key has its place) ──► records (weakly typed) ──► Settings (checked)
+//!          hcl, json, yaml                     service, entries, stanza   assemble
+//! ```
+//!
+//! A file holds service definitions and config entries as Consul's operators write them already,
+//! and one stanza of lictor's own. [`parse`] touches no file; [`load`] reads files and directories.
+//! [`gateway_mode`] says through which gateways a sidecar reaches an upstream, and why.
 //!
 //! # Implementation
 //!
-//! Every parser gives one tree, [`Value`], with the place of every key, so that whatever turns out
-//! wrong later is named by file, line, column and key.
+//! Reading happens at the start and at a reload, so it is written for messages, not for speed: all
+//! of a file is in memory (at most [`MAX_FILE_BYTES`]), as text, as one tree, as records. Nesting
+//! is bounded by [`MAX_DEPTH`], so recursion is too. All errors are gathered, up to
+//! [`MAX_ERRORS`]; each names file, line, column and key.
 
+mod address;
+mod assemble;
 mod cursor;
+mod defaults;
+mod document;
+mod duration;
+mod entries;
 mod error;
+mod fields;
+mod flattened;
 mod hcl;
+mod intentions;
 mod json;
 mod lexer;
+mod load;
+mod mesh;
+mod mode;
+mod proxy_config;
+mod registration;
+mod resolver;
+mod runtime;
+mod scalars;
+mod service;
+mod settings;
+mod stanza;
+mod suggest;
 mod value;
 mod yaml;
 
 pub use cursor::MAX_DEPTH;
+pub use entries::{
+    AccessLogs, BalanceConnections, ConfigEntries, Destination, ExportedService, ExportedServices,
+    MeshEntry, MeshHttp, MeshPeering, MeshTls, MeshTlsDirection, MeshTransparentProxy,
+    PrioritizeByLocality, ProxyDefaults, ServiceConsumer, ServiceDefaults, UpstreamConfigItem,
+    UpstreamConfiguration,
+};
 pub use error::{Error, Errors, MAX_ERRORS, Note, SyntaxError};
+pub use fields::Place;
 pub use hcl::parse_hcl;
+pub use intentions::{
+    IntentionAction, IntentionHeader, IntentionHttp, IntentionPermission, ServiceIntentions,
+    SourceIntention,
+};
 pub use json::parse_json;
+pub use load::{Format, MAX_FILE_BYTES, Source, load, parse};
+pub use mode::{GatewayMode, ModeDecision, ModeLevel, gateway_mode};
+pub use proxy_config::{DnsDiscovery, GatewayOptions, ProxyConfig};
+pub use resolver::{
+    FailoverTarget, HashPolicy, LeastRequestConfig, LoadBalancer, ResolverFailover,
+    ResolverRedirect, ResolverSubset, RingHashConfig, ServiceResolver,
+};
+pub use scalars::{ConsulDuration, Map, Named, Opaque, Secret};
+pub use service::{
+    Connect, DestinationType, Expose, ExposedPath, MeshGatewayConfig, PassiveHealthCheck,
+    ProxyMode, ProxySettings, ServiceDefinition, ServiceKind, TaggedAddress, TransparentProxy,
+    Upstream, UpstreamLimits, Weights,
+};
+pub use settings::{
+    Limits, LogSettings, RuntimeSettings, Settings, Sidecar, TcpSettings, Timeouts,
+};
+pub use stanza::{LogFormat, LogLevel};
 pub use value::{Data, Entry, Object, Span, Value};
 pub use yaml::parse_yaml;

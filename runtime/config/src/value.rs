@@ -177,30 +177,54 @@ impl Object {
         Ok(())
     }
 
-    /// Adds a block the way HCL 1 does: a second block of one name makes the key a list of both.
+    /// Adds a block, list or text the way HCL 1 does: a second block of one name makes the key a
+    /// list of both. Beside labelled blocks one text may stand, so that `datacenter = "dc1"` and
+    /// `datacenter "dc2" { }` can be said in one breath.
     ///
     /// # Errors
-    /// Gives the place of the key when one of the two is no object.
+    /// Gives the place of the key when the two cannot be joined.
     pub fn insert_block(&mut self, key: String, span: Span, value: Value) -> Result<(), Span> {
         let Some(first) = self.entry_mut(&key) else {
             self.push(key, span, value);
             return Ok(());
         };
-        let mut added = match value.data {
-            Data::Object(_) => vec![value],
-            Data::List(items) if begins_with_object(&items) => items,
-            _ => return Err(first.span),
+        let old = std::mem::replace(&mut first.value.data, Data::Null);
+        let old_span = first.value.span;
+        let mut items = parts(Value::new(old_span, old));
+        let new = parts(value);
+        let has_text = matches!(
+            items.first(),
+            Some(Value {
+                data: Data::Text(_),
+                ..
+            })
+        );
+        let joined = match new.as_slice() {
+            [
+                Value {
+                    data: Data::Text(_),
+                    ..
+                },
+            ] => !has_text && items.iter().all(is_labelled),
+            [] => false,
+            blocks if has_text => blocks.iter().all(is_labelled),
+            blocks => begins_with_object(&items) && blocks.iter().all(is_object),
         };
-        match &mut first.value.data {
-            Data::List(items) if begins_with_object(items) => items.append(&mut added),
-            Data::Object(_) => {
-                let alone = std::mem::replace(&mut first.value.data, Data::Null);
-                let mut items = vec![Value::new(first.value.span, alone)];
-                items.append(&mut added);
-                first.value.data = Data::List(items);
-            }
-            _ => return Err(first.span),
+        if !joined {
+            return Err(first.span);
         }
+        // The text stands first, where the next block looks for it.
+        match matches!(
+            new.first(),
+            Some(Value {
+                data: Data::Text(_),
+                ..
+            })
+        ) {
+            true => drop(items.splice(0..0, new)),
+            false => items.extend(new),
+        }
+        first.value.data = Data::List(items);
         Ok(())
     }
 
@@ -215,13 +239,29 @@ impl Object {
     }
 }
 
+fn parts(value: Value) -> Vec<Value> {
+    match value.data {
+        Data::List(items) => items,
+        data => vec![Value::new(value.span, data)],
+    }
+}
+
 /// Whether a list is one of blocks; a list that mixes is refused when its meaning is read.
 fn begins_with_object(items: &[Value]) -> bool {
-    matches!(
-        items.first(),
-        Some(Value {
-            data: Data::Object(_),
-            ..
-        })
-    )
+    items.first().is_some_and(is_object)
+}
+
+fn is_object(value: &Value) -> bool {
+    matches!(value.data, Data::Object(_))
+}
+
+/// `name "label" { … }`: an object with one key that holds an object.
+fn is_labelled(value: &Value) -> bool {
+    match &value.data {
+        Data::Object(object) => match object.entries() {
+            [entry] => is_object(&entry.value),
+            _ => false,
+        },
+        _ => false,
+    }
 }

@@ -1,0 +1,122 @@
+//! Durations as Go writes them (time.ParseDuration): `15s`, `1m30s`, `1.5h`, `100ms`.
+
+use std::time::Duration;
+
+/// What each unit is in nanoseconds.
+const UNITS: [(&str, u64); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("μs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
+/// A year: longer is a typing error.
+const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Reads a duration of zero or more.
+///
+/// # Errors
+/// Says what is wrong with the text.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let bad = || format!("'{text}' is no duration; write one as in \"1m30s\" or \"500ms\"");
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    if rest.starts_with('-') {
+        return Err(String::from("a duration cannot be negative"));
+    }
+    if rest.is_empty() {
+        return Err(bad());
+    }
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let (number, tail) = split(rest, |c| c.is_ascii_digit() || c == '.');
+        let (unit, tail) = split(tail, |c| !c.is_ascii_digit() && c != '.');
+        rest = tail;
+        let (_, scale) = UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(bad)?;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+            return Err(bad());
+        }
+        let count: u64 = if whole.is_empty() {
+            0
+        } else {
+            whole.parse().map_err(|_| bad())?
+        };
+        let nanoseconds = count.checked_mul(*scale).ok_or_else(bad)?;
+        sum = sum.saturating_add(Duration::from_nanos(nanoseconds));
+        let mut digit_value = *scale;
+        for digit in fraction.chars().filter_map(|c| c.to_digit(10)) {
+            digit_value /= 10;
+            let part = u64::from(digit).saturating_mul(digit_value);
+            sum = sum.saturating_add(Duration::from_nanos(part));
+        }
+    }
+    if sum > MAX_DURATION {
+        Err(format!("'{text}' is more than a year"))
+    } else {
+        Ok(sum)
+    }
+}
+
+fn split(text: &str, fits: impl Fn(char) -> bool) -> (&str, &str) {
+    let end = text.find(|c| !fits(c)).unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or((text, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_reads_them() {
+        let table = [
+            ("15s", 15_000),
+            ("1m30s", 90_000),
+            ("1.5h", 5_400_000),
+            ("100ms", 100),
+            ("0", 0),
+            ("0s", 0),
+            ("+2s", 2_000),
+            (".5s", 500),
+            ("1h1m1s1ms", 3_661_001),
+        ];
+        for (text, milliseconds) in table {
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
+        }
+        assert_eq!(parse_duration("3us"), Ok(Duration::from_micros(3)));
+        assert_eq!(parse_duration("1.000000001s"), Ok(Duration::new(1, 1)));
+    }
+
+    #[test]
+    fn what_go_refuses_is_refused() {
+        for text in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1 s",
+            "1s ",
+            "1d",
+            "1.2.3s",
+            ".s",
+            "1e3s",
+            "99999999999999h",
+            "9000h1h",
+        ] {
+            parse_duration(text).expect_err(text);
+        }
+    }
+}
