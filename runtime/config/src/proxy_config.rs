@@ -14,9 +14,17 @@ use crate::suggest::normal;
 use crate::value::{Data, Object, Value};
 
 /// The older names of the gateway's keys begin with this…
-const OLD_PREFIX: &str = "envoymeshgateway";
+const OLD_PREFIX: &str = "envoy_mesh_gateway_";
 /// …where the newer ones have this.
-const NEW_PREFIX: &str = "envoygateway";
+const NEW_PREFIX: &str = "envoy_gateway_";
+
+/// The newer name of a key.
+pub(crate) fn current_name(key: &str) -> String {
+    match key.to_ascii_lowercase().strip_prefix(OLD_PREFIX) {
+        Some(rest) => format!("{NEW_PREFIX}{rest}"),
+        None => key.to_owned(),
+    }
+}
 
 /// `proxy.config`, or `Config` of proxy-defaults.
 #[derive(Clone, Debug, Default)]
@@ -38,13 +46,14 @@ impl Read for ProxyConfig {
         };
         let mut options = Object::new();
         for entry in object.entries() {
-            let mut key = normal(&entry.key);
-            if let Some(rest) = key.strip_prefix(OLD_PREFIX) {
-                key = format!("{NEW_PREFIX}{rest}");
-            }
-            // The newer name stands before the older one; of two equal ones the first counts.
+            let key = current_name(&entry.key);
             if GatewayOptions::shape().holds(&key).is_some() {
-                let _ = options.insert(key, entry.span, entry.value.clone());
+                let name = key.clone();
+                if let Err(first) = options.insert(key, entry.span, entry.value.clone()) {
+                    let what =
+                        format!("'{name}' is given already on line {}; keep one", first.line);
+                    at.key(&entry.key).refuse::<()>(entry.span, what);
+                }
             }
         }
         let options = Value::new(value.span, Data::Object(options));

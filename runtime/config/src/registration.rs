@@ -12,7 +12,7 @@ use crate::defaults;
 use crate::entries::ConfigEntries;
 use crate::error::{Errors, Note};
 use crate::fields::Place;
-use crate::proxy_config::{DnsDiscovery, GatewayOptions};
+use crate::proxy_config::{DnsDiscovery, GatewayOptions, current_name};
 use crate::scalars::{Map, Named};
 use crate::service::{ProxySettings, ServiceDefinition, ServiceKind, TaggedAddress, Upstream};
 use crate::settings::{Sidecar, Timeouts};
@@ -374,11 +374,7 @@ impl Registrar<'_> {
     fn note_unused_options(&mut self, proxy: &ProxySettings) {
         let shape = GatewayOptions::shape();
         for entry in proxy.config.object.entries() {
-            let key = entry
-                .key
-                .to_ascii_lowercase()
-                .replace("envoy_mesh_gateway_", "envoy_gateway_");
-            if shape.holds(&key).is_none() {
+            if shape.holds(&current_name(&entry.key)).is_none() {
                 let place = Place {
                     span: entry.span,
                     ..proxy.config.place.clone()
