@@ -10,6 +10,7 @@ pub mod inotify;
 pub mod limits;
 pub mod notify;
 pub mod pipe;
+pub mod poll;
 pub mod random;
 pub mod signals;
 pub mod socket;

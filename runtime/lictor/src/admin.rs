@@ -1,0 +1,207 @@
+//! The admin endpoint: a few pages over HTTP/1.1 that answer GET and change nothing.
+//!
+//! `/ready`, `/stats` (Prometheus text, also at `/metrics` and `/stats/prometheus`) and `/listeners`. Meant for loopback: it
+//! asks for no credentials and tells nothing secret. Requests are bounded in size, time and number, and every answer
+//! closes its connection.
+
+use std::{
+    cell::Cell,
+    fmt::Write as _,
+    io,
+    net::{SocketAddr, TcpListener, TcpStream},
+    rc::Rc,
+    time::Duration,
+};
+
+use proxy::{Cause, Proxy};
+use smol::{
+    Async, LocalExecutor, Timer,
+    future::or,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+};
+
+/// Longer requests than any client of these pages sends.
+const MAX_REQUEST_BYTES: usize = 4096;
+
+/// For a whole request and its answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Requests at a time; more wait in the listener's queue.
+const MAX_REQUESTS: u32 = 4;
+
+/// What the pages tell beside the data plane's own counters.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) draining: Cell<bool>,
+    pub(crate) reloads: Cell<u64>,
+    pub(crate) reloads_refused: Cell<u64>,
+}
+
+/// Binds the endpoint.
+///
+/// # Errors
+///
+/// The address cannot be had.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<Async<TcpListener>> {
+    Async::<TcpListener>::bind(address)
+}
+
+/// Answers requests for as long as it is polled.
+pub(crate) async fn serve(
+    listener: Async<TcpListener>,
+    executor: Rc<LocalExecutor<'static>>,
+    proxy: Rc<Proxy>,
+    state: Rc<State>,
+) {
+    let open = Rc::new(Cell::new(0));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // No descriptors: the data plane says so; here it is enough to try again.
+            Timer::after(Duration::from_secs(1)).await;
+            continue;
+        };
+        if open.get() >= MAX_REQUESTS {
+            continue;
+        }
+        open.set(open.get() + 1);
+        let (open, proxy, state) = (Rc::clone(&open), Rc::clone(&proxy), Rc::clone(&state));
+        executor
+            .spawn(async move {
+                let timeout = async {
+                    Timer::after(TIMEOUT).await;
+                    Err(io::ErrorKind::TimedOut.into())
+                };
+                // A client that leaves early or is slow gets no answer; nobody else needs to know.
+                let _ = or(answer(stream, &proxy, &state), timeout).await;
+                open.set(open.get() - 1);
+            })
+            .detach();
+    }
+}
+
+async fn answer(mut stream: Async<TcpStream>, proxy: &Proxy, state: &State) -> io::Result<()> {
+    let mut request = Vec::new();
+    let mut buffer = [0; 512];
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 || request.len() > MAX_REQUEST_BYTES {
+            return Ok(());
+        }
+        request.extend_from_slice(buffer.get(..count).unwrap_or_default());
+    }
+    let (status, body) = page(&request, proxy, state);
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body.as_bytes()).await?;
+    stream.close().await
+}
+
+fn page(request: &[u8], proxy: &Proxy, state: &State) -> (&'static str, String) {
+    let line = request
+        .split(|byte| *byte == b'\r')
+        .next()
+        .unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ');
+    let (method, path) = (
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    );
+    if method != b"GET" {
+        return ("405 Method Not Allowed", "only GET\n".to_owned());
+    }
+    match path.split(|byte| *byte == b'?').next().unwrap_or_default() {
+        b"/ready" if state.draining.get() => ("503 Service Unavailable", "draining\n".to_owned()),
+        b"/ready" => ("200 OK", "ready\n".to_owned()),
+        b"/stats" | b"/metrics" | b"/stats/prometheus" => ("200 OK", stats(proxy, state)),
+        b"/listeners" => {
+            let mut body = String::new();
+            for (name, address) in proxy.listeners() {
+                let _ = writeln!(body, "{name}::{address}");
+            }
+            ("200 OK", body)
+        }
+        _ => (
+            "404 Not Found",
+            "pages: /ready /stats /listeners\n".to_owned(),
+        ),
+    }
+}
+
+/// The counters in Prometheus's text format. The names must not change.
+fn stats(proxy: &Proxy, state: &State) -> String {
+    let counters = proxy.counters();
+    let mut body = String::with_capacity(2048);
+    let mut metric = |name: &str, kind: &str, help: &str, values: &[(&str, u64)]| {
+        let _ = writeln!(body, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in values {
+            let _ = writeln!(body, "{name}{labels} {value}");
+        }
+    };
+    metric(
+        "lictor_connections_total",
+        "counter",
+        "Connections accepted.",
+        &[("", counters.accepted.get())],
+    );
+    metric(
+        "lictor_connections_active",
+        "gauge",
+        "Connections now open.",
+        &[("", counters.active.get())],
+    );
+    metric(
+        "lictor_handshaking",
+        "gauge",
+        "Of these, connections whose ClientHello is not whole.",
+        &[("", counters.handshaking.get())],
+    );
+    metric(
+        "lictor_bytes_total",
+        "counter",
+        "Bytes of connections that have ended: sent to upstreams, received from them.",
+        &[
+            ("{direction=\"sent\"}", counters.sent.get()),
+            ("{direction=\"received\"}", counters.received.get()),
+        ],
+    );
+    metric(
+        "lictor_connect_failures_total",
+        "counter",
+        "Attempts to connect to an endpoint that failed.",
+        &[("", counters.connect_failures.get())],
+    );
+    metric(
+        "lictor_accept_paused_total",
+        "counter",
+        "How often accepting paused for want of descriptors or memory.",
+        &[("", counters.accept_pauses.get())],
+    );
+    metric(
+        "lictor_reloads_total",
+        "counter",
+        "Reloads of the configuration.",
+        &[
+            ("{result=\"ok\"}", state.reloads.get()),
+            ("{result=\"refused\"}", state.reloads_refused.get()),
+        ],
+    );
+    let labels: Vec<String> = Cause::ALL
+        .iter()
+        .map(|cause| format!("{{cause=\"{}\"}}", cause.name()))
+        .collect();
+    let refused: Vec<(&str, u64)> = labels
+        .iter()
+        .zip(Cause::ALL)
+        .map(|(label, cause)| (label.as_str(), counters.refused(cause)))
+        .collect();
+    metric(
+        "lictor_refused_total",
+        "counter",
+        "Connections refused, or cut by lictor.",
+        &refused,
+    );
+    body
+}

@@ -1,0 +1,82 @@
+//! `lictor check`: what the files would run, at a glance.
+
+use config::Settings;
+use plan::{Plan, Route, ServerNames};
+
+use crate::{Exit, command::Check, plans};
+
+pub(crate) fn check(arguments: &Check) -> Exit {
+    let settings = match plans::load(&arguments.files) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
+    let plan = plans::plan(&settings);
+    print_gateways(&settings, &plan);
+    for (sidecar, upstream, mode) in settings.upstreams() {
+        let destination = upstream.destination_name.as_deref().unwrap_or("?");
+        println!(
+            "sidecar   {}: upstream {destination}: gateway mode {mode}",
+            sidecar.name
+        );
+    }
+    if !settings.sidecars.is_empty() {
+        println!("note      sidecars are read and explained, but this version runs gateways only");
+    }
+    for note in &settings.notes {
+        println!("note      {note}");
+    }
+    if settings.gateways.is_empty() {
+        println!("result    good, but nothing to run: no service of kind \"mesh-gateway\"");
+    } else {
+        println!("result    good");
+    }
+    Exit::Ok
+}
+
+fn print_gateways(settings: &Settings, plan: &Plan) {
+    if settings.gateways.is_empty() {
+        return;
+    }
+    let mesh = &settings.mesh;
+    for gateway in &settings.gateways {
+        println!(
+            "gateway   {} of {}, trust domain {}",
+            gateway.name, mesh.datacenter, mesh.trust_domain
+        );
+    }
+    for listener in &plan.listeners {
+        println!("listens   {}", listener.name);
+    }
+    // All listeners of a gateway have the same chains.
+    for chain in plan
+        .listeners
+        .first()
+        .iter()
+        .flat_map(|listener| &listener.chains)
+    {
+        match (&chain.server_names, &chain.route) {
+            (ServerNames::Any, _) => {}
+            (names, Route::Refuse(reason)) => println!("rule      {names} closed: {reason}"),
+            (names, Route::Cluster(cluster)) => {
+                let count = plan
+                    .cluster(cluster)
+                    .map_or(0, |cluster| cluster.endpoints.len());
+                println!("rule      {names} to {count} endpoint(s) of {cluster}");
+            }
+            (names, Route::SniCluster) => println!("rule      {names} to the cluster of that name"),
+        }
+    }
+    for cluster in &plan.clusters {
+        let endpoints: Vec<String> = cluster
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.address.to_string())
+            .collect();
+        let endpoints = if endpoints.is_empty() {
+            "no endpoints".to_owned()
+        } else {
+            endpoints.join(", ")
+        };
+        println!("cluster   {}: {endpoints}", cluster.name);
+    }
+}

@@ -1,0 +1,80 @@
+//! The command line: what a person can type.
+
+use std::path::PathBuf;
+
+use argh::FromArgs;
+
+use crate::Exit;
+
+/// A sidecar proxy and mesh gateway for Consul service mesh in one small binary.
+#[derive(FromArgs, Debug)]
+#[argh(
+    example = "lictor check gateway.hcl\nlictor explain --sni api.default.dc1.internal.TRUST-DOMAIN gateway.hcl\nlictor run gateway.hcl",
+    note = "FILE is HCL, JSON or YAML by its ending, or a directory of such files; see configs/ for examples.",
+    error_code(64, "the command line is not understood"),
+    error_code(70, "the system refused something, or a defect"),
+    error_code(
+        78,
+        "the configuration cannot be used; standard error says where and why"
+    )
+)]
+pub(crate) struct Lictor {
+    /// print the version, the target and the features, and end
+    #[argh(switch)]
+    pub(crate) version: bool,
+
+    #[argh(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
+pub(crate) enum Command {
+    Run(Run),
+    Check(Check),
+    Explain(Explain),
+}
+
+/// Run what the files say until SIGTERM; reload on SIGHUP and when a file changes.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "run")]
+pub(crate) struct Run {
+    /// configuration files or directories
+    #[argh(positional, arg_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Say what the files would run, or what is wrong with them.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "check")]
+pub(crate) struct Check {
+    /// configuration files or directories
+    #[argh(positional, arg_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Say where a server name leads, or through which gateways an upstream is reached, and why.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "explain")]
+pub(crate) struct Explain {
+    /// the server name (SNI) of a connection that comes in
+    #[argh(option, arg_name = "NAME")]
+    pub(crate) sni: Option<String>,
+
+    /// the destination of an upstream of a sidecar
+    #[argh(option, arg_name = "NAME")]
+    pub(crate) upstream: Option<String>,
+
+    /// configuration files or directories
+    #[argh(positional, arg_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+pub(crate) fn print_version() -> Exit {
+    println!(
+        "lictor {} for {}\nfeatures: mesh-gateway (SNI passthrough), splice, local file (HCL, JSON, YAML)",
+        env!("CARGO_PKG_VERSION"),
+        env!("LICTOR_TARGET"),
+    );
+    Exit::Ok
+}

@@ -1,0 +1,62 @@
+//! From the files to a Plan.
+
+use std::{path::PathBuf, time::Duration};
+
+use config::Settings;
+use plan::Plan;
+use proxy::Options;
+use sys::socket::TcpOptions;
+
+use crate::Exit;
+
+/// Reads the files of a command line; says on standard error what is wrong with them.
+pub(crate) fn load(files: &[PathBuf]) -> Result<Settings, Exit> {
+    if files.is_empty() {
+        eprintln!("lictor: no configuration file given; try configs/gateway-dc1.hcl");
+        return Err(Exit::Usage);
+    }
+    config::load(files).map_err(|errors| {
+        eprintln!("{errors}");
+        Exit::Config
+    })
+}
+
+/// The Plan of all gateways that the files define. Gateways of one process share the mesh, so that their clusters of one
+/// name are the same.
+pub(crate) fn plan(settings: &Settings) -> Plan {
+    let mut whole = Plan::default();
+    for gateway in &settings.gateways {
+        let part = plan::gateway::plan(gateway, &settings.mesh);
+        whole.listeners.extend(part.listeners);
+        whole.clusters.extend(part.clusters);
+    }
+    whole
+        .listeners
+        .sort_by(|one, other| one.name.cmp(&other.name));
+    whole
+        .clusters
+        .sort_by(|one, other| one.name.cmp(&other.name));
+    whole
+        .clusters
+        .dedup_by(|later, first| later.name == first.name);
+    whole
+}
+
+/// What the data plane needs of the settings apart from the Plan.
+pub(crate) fn options(settings: &Settings) -> Options {
+    let runtime = &settings.runtime;
+    let keepalive = runtime.tcp.keepalive;
+    Options {
+        connections: usize::try_from(runtime.limits.connections).unwrap_or(usize::MAX),
+        handshakes_per_source: runtime.limits.handshakes_per_source,
+        client_hello_timeout: runtime.timeouts.client_hello,
+        idle_timeout: runtime.timeouts.idle.unwrap_or(Duration::ZERO),
+        tcp: TcpOptions {
+            keepalive_time: keepalive.map(|keepalive| keepalive.time),
+            keepalive_interval: keepalive.map_or(Duration::ZERO, |keepalive| keepalive.interval),
+            keepalive_probes: keepalive.map_or(0, |keepalive| keepalive.probes),
+            user_timeout: runtime.tcp.user_timeout.unwrap_or(Duration::ZERO),
+        },
+        access_log: runtime.log.access,
+    }
+}

@@ -1,0 +1,66 @@
+//! Reading the files again while running: all of the new configuration, or none of it.
+
+use std::{path::PathBuf, rc::Rc};
+
+use config::{LogLevel, Settings};
+use proxy::Proxy;
+
+use crate::{admin::State, log::Log, plans};
+
+/// Why new files were not taken over.
+enum Refused {
+    Files(config::Errors),
+    NothingToRun,
+    Listen(proxy::CannotListen),
+}
+
+/// Reads the files and takes over what they say; on any error nothing changes. Gives the new settings.
+pub(crate) fn reload(
+    files: &[PathBuf],
+    proxy: &Rc<Proxy>,
+    log: &Log,
+    state: &State,
+) -> Option<Settings> {
+    match try_reload(files, proxy) {
+        Ok((settings, applied)) => {
+            log.set(settings.runtime.log);
+            state.reloads.set(state.reloads.get() + 1);
+            log.info(
+                "reloaded",
+                &[
+                    ("clusters_changed", &applied.clusters_changed),
+                    ("listeners_opened", &applied.listeners_opened),
+                    ("listeners_closed", &applied.listeners_closed),
+                ],
+            );
+            Some(settings)
+        }
+        Err(refused) => {
+            state.reloads_refused.set(state.reloads_refused.get() + 1);
+            let error = match refused {
+                Refused::Files(errors) => errors.to_string(),
+                Refused::NothingToRun => "no service of kind \"mesh-gateway\" any more".to_owned(),
+                Refused::Listen(cannot) => cannot.to_string(),
+            };
+            let detail = "the configuration in force goes on; try lictor check";
+            log.line(
+                LogLevel::Error,
+                "reload_refused",
+                &[("error", &error.trim_end()), ("detail", &detail)],
+            );
+            None
+        }
+    }
+}
+
+fn try_reload(files: &[PathBuf], proxy: &Rc<Proxy>) -> Result<(Settings, proxy::Applied), Refused> {
+    let settings = config::load(files).map_err(Refused::Files)?;
+    if settings.gateways.is_empty() {
+        return Err(Refused::NothingToRun);
+    }
+    let applied = proxy
+        .apply(&plans::plan(&settings))
+        .map_err(Refused::Listen)?;
+    proxy.set_options(plans::options(&settings));
+    Ok((settings, applied))
+}
