@@ -31,6 +31,7 @@ impl Report {
             .text("kernel", &machine("/proc/sys/kernel/osrelease", ""))
             .text("processor", &machine("/proc/cpuinfo", "model name"))
             .text("architecture", std::env::consts::ARCH)
+            .text("congestion_control", &machine(CONGESTION_CONTROL, ""))
             .number("processors", processors() as f64)
             .number("rounds", options.rounds as f64)
             .number("seconds", seconds as f64);
@@ -61,12 +62,13 @@ impl Report {
     /// The medians, a row for each figure, and what lictor's are to the best peer's.
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!(
-            "Medians of {} interleaved rounds, {} s a cell; {}, {} processors, Linux {}.\n\n",
+            "Medians of {} interleaved rounds, {} s a cell; {}, {} processors, Linux {}, {}.\n\n",
             self.rounds,
             self.seconds,
             machine("/proc/cpuinfo", "model name"),
             processors(),
             machine("/proc/sys/kernel/osrelease", ""),
+            machine(CONGESTION_CONTROL, ""),
         );
         for (gateway, version) in &self.versions {
             text += &format!("- {gateway}: {version}\n");
@@ -201,6 +203,9 @@ fn processors() -> usize {
         .filter(|line| line.starts_with("processor"))
         .count()
 }
+
+/// It decides how smoothly bulk flows, so figures with another one cannot be compared.
+const CONGESTION_CONTROL: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
 
 #[cfg(test)]
 mod tests {
