@@ -132,6 +132,7 @@ impl Log {
 impl Observer for Log {
     fn observe(&self, event: &Event<'_>) {
         match *event {
+            Event::Refused { cause, .. } if !self.admits(cause) => {}
             Event::Refused {
                 cause,
                 client,
@@ -139,17 +140,15 @@ impl Observer for Log {
                 server_name,
                 detail,
             } => {
-                if self.admits(cause) {
-                    let name = server_name.unwrap_or("-");
-                    let fields: [Field<'_>; 5] = [
-                        ("cause", &cause.name()),
-                        ("client", &client),
-                        ("listener", &listener),
-                        ("sni", &name),
-                        ("detail", &detail),
-                    ];
-                    self.line(LogLevel::Warn, "refused", &fields);
-                }
+                let name = server_name.unwrap_or("-");
+                let fields: [Field<'_>; 5] = [
+                    ("cause", &cause.name()),
+                    ("client", &client),
+                    ("listener", &listener),
+                    ("sni", &name),
+                    ("detail", &detail),
+                ];
+                self.line(LogLevel::Warn, "refused", &fields);
             }
             Event::Opened {
                 client,
