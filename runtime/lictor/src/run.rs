@@ -5,7 +5,7 @@
 
 use std::{cell::RefCell, io, path::PathBuf, rc::Rc, time::Duration};
 
-use config::{LogLevel, Settings};
+use config::{LogLevel, RuntimeSettings, Settings};
 use proxy::{Cause, Observer, Proxy};
 use smol::{Async, LocalExecutor, Timer, future::or};
 use sys::{
@@ -50,7 +50,8 @@ struct Running {
     notifier: Notifier,
     names: RefCell<Names>,
     executor: Rc<LocalExecutor<'static>>,
-    drain: RefCell<Duration>,
+    /// What the process runs by, as the files say it now.
+    settings: RefCell<RuntimeSettings>,
 }
 
 fn start(settings: Settings, files: &[PathBuf]) -> io::Result<Exit> {
@@ -95,7 +96,7 @@ fn start(settings: Settings, files: &[PathBuf]) -> io::Result<Exit> {
         notifier: Notifier::from_env()?,
         names: RefCell::new(Names::new()),
         executor: Rc::clone(&executor),
-        drain: RefCell::new(settings.runtime.timeouts.drain),
+        settings: RefCell::new(settings.runtime),
     });
     smol::block_on(executor.run(running.supervise(signals)))
 }
@@ -136,7 +137,7 @@ impl Running {
                 _ => {}
             }
         }
-        let deadline = *self.drain.borrow();
+        let deadline = self.settings.borrow().timeouts.drain;
         self.state.draining.set(true);
         self.proxy.drain();
         let connections = self.proxy.connections();
@@ -179,7 +180,8 @@ impl Running {
     fn reload(&self) {
         self.tell(self.notifier.reloading());
         if let Some(settings) = reload::reload(&self.files, &self.proxy, &self.log, &self.state) {
-            *self.drain.borrow_mut() = settings.runtime.timeouts.drain;
+            let before = self.settings.replace(settings.runtime);
+            self.say_what_needs_a_restart(&before);
             self.names.borrow_mut().follow(&self.proxy, &self.executor);
             for (name, address) in self.proxy.listeners() {
                 self.log.line(
@@ -190,6 +192,27 @@ impl Running {
             }
         }
         self.tell(self.notifier.ready(&self.status()));
+    }
+
+    /// Some settings belong to sockets and tables that are made once.
+    fn say_what_needs_a_restart(&self, before: &RuntimeSettings) {
+        let now = self.settings.borrow();
+        let fixed = [
+            ("admin", before.admin != now.admin),
+            (
+                "limits.connections",
+                before.limits.connections != now.limits.connections,
+            ),
+            ("tcp", before.tcp != now.tcp),
+        ];
+        for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
+            let detail = "changed in the files; takes effect at the next start";
+            self.log.line(
+                LogLevel::Warn,
+                "restart_needed",
+                &[("key", key), ("detail", &detail)],
+            );
+        }
     }
 
     /// Reloads when a file changes. A watch follows links as they were, so each change makes a new one.

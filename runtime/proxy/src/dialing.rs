@@ -70,7 +70,8 @@ impl Engine {
             attempts: heapless::Vec::new(),
             next_role: 0,
             deadline,
-            client_ready: false,
+            // One read stops at a ClientHello's longest; what else had come is no new event.
+            client_ready: awaited,
             client_hung_up: false,
             failure: None,
         }));
