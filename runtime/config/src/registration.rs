@@ -1,7 +1,8 @@
 //! From service definitions to what lictor runs: gateways and sidecars.
 //!
 //! Does what Consul's agent does with a registration: an inline sidecar becomes a service of its
-//! own, and what Consul would refuse is refused (agent/structs/structs.go `NodeService.Validate`).
+//! own, and what Consul would refuse is refused (agent/structs/structs.go `NodeService.Validate`),
+//! except port 0 of a gateway, which without Consul can mean any free port.
 
 use std::net::IpAddr;
 
@@ -314,7 +315,7 @@ impl Registrar<'_> {
     fn gateway(&mut self, name: &str, definition: &ServiceDefinition) {
         let place = &definition.place;
         let proxy = definition.proxy.clone().unwrap_or_default();
-        let Some(port) = definition.port.filter(|port| *port > 0) else {
+        let Some(port) = definition.port else {
             self.refuse(
                 place,
                 "port",
@@ -322,6 +323,10 @@ impl Registrar<'_> {
             );
             return;
         };
+        if port == 0 {
+            let why = "0 listens on a port that the kernel chooses anew at each start";
+            self.notes.push(place.note("port", why));
+        }
         if !proxy.upstreams.is_empty() {
             let why = "a mesh gateway has no upstreams; they are not used";
             self.notes.push(proxy.place.note("upstreams", why));
@@ -435,7 +440,7 @@ impl Registrar<'_> {
     fn extra_addresses(&mut self, map: &Map<TaggedAddress>) -> Vec<BindAddress> {
         let mut addresses = Vec::new();
         for Named { name, place, value } in &map.0 {
-            let Some(port) = value.port.filter(|port| *port > 0) else {
+            let Some(port) = value.port else {
                 self.refuse(place, "port", "an address to listen on needs a port");
                 continue;
             };

@@ -335,3 +335,12 @@ config_entries { bootstrap = [
     assert_eq!(gateway.connect_timeout, Duration::from_millis(1500));
     assert_eq!(plan::bind::addresses(gateway).len(), 1);
 }
+
+#[test]
+fn port_0_is_any_free_port() {
+    let text = "service { name = \"gw\" kind = \"mesh-gateway\" port = 0 }
+        lictor { datacenter = \"dc1\" trust_domain = \"a.consul\" }";
+    let settings = good(text);
+    assert_eq!(settings.gateways[0].port, 0);
+    assert_eq!(settings.notes.len(), 1);
+}

@@ -1,0 +1,173 @@
+//! Every file in `configs/` loads, alone and without a note, and does what its comments say.
+
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::{Path, PathBuf};
+
+use config::{Format, GatewayMode, Settings, load};
+
+fn configs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
+}
+
+/// Every file below `configs/`, whatever its name.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("configs/ is there") {
+        let path = entry.expect("a folder can be read").path();
+        match path.is_dir() {
+            true => found.append(&mut files(&path)),
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}
+
+fn example(name: &str) -> Settings {
+    load(&[configs().join(name)]).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// The names of clusters of an example's one gateway.
+fn clusters(settings: &Settings) -> Vec<String> {
+    assert_eq!(settings.gateways.len(), 1);
+    let plan = plan::gateway::plan(&settings.gateways[0], &settings.mesh);
+    plan.clusters
+        .into_iter()
+        .map(|cluster| cluster.name)
+        .collect()
+}
+
+#[test]
+fn every_example_loads_alone_and_without_a_note() {
+    let files = files(&configs());
+    assert!(files.len() >= 5, "{files:?}");
+    for file in files {
+        assert!(
+            Format::of(&file).is_some(),
+            "{} is no example",
+            file.display()
+        );
+        let settings = load(&[file]).unwrap_or_else(|errors| panic!("{errors}"));
+        assert!(settings.notes.is_empty(), "{:?}", settings.notes);
+    }
+}
+
+#[test]
+fn the_two_gateways_route_to_each_other() {
+    let td = "internal.11111111-2222-3333-4444-555555555555.consul";
+    let dc1 = clusters(&example("gateway-dc1.hcl"));
+    for name in [
+        "api.default.dc1",
+        "v2.api.default.dc1",
+        "db.default.dc1",
+        "dc2",
+    ] {
+        assert!(dc1.contains(&format!("{name}.{td}")), "{name} in {dc1:?}");
+    }
+    let dc2 = clusters(&example("gateway-dc2.json"));
+    for name in ["billing.default.dc2", "logging.default.dc2", "dc1"] {
+        assert!(dc2.contains(&format!("{name}.{td}")), "{name} in {dc2:?}");
+    }
+}
+
+#[test]
+fn wan_federation_reaches_the_servers() {
+    let clusters = clusters(&example("gateway-wan-federation.hcl"));
+    for name in [
+        "dc1-srv-1.server.dc1.consul",
+        "server.dc2.consul",
+        "server.dc3.consul",
+    ] {
+        assert!(
+            clusters.iter().any(|cluster| cluster == name),
+            "{name} in {clusters:?}"
+        );
+    }
+}
+
+#[test]
+fn peering_exports_imports_and_carries_the_control_plane() {
+    let settings = example("gateway-peering.hcl");
+    assert_eq!(settings.mesh.services[1].exported_to, ["cluster-01"]);
+    let clusters = clusters(&settings);
+    for name in [
+        "exported~metrics.default.dc1.internal.11111111-2222-3333-4444-555555555555.consul",
+        "billing.default.default.cluster-02.external.99999999-8888-7777-6666-555555555555.consul",
+        "invoices.finance.default.cluster-02.external.99999999-8888-7777-6666-555555555555.consul",
+        "server.dc1.peering.11111111-2222-3333-4444-555555555555.consul",
+        "server.dc9.peering.99999999-8888-7777-6666-555555555555.consul",
+    ] {
+        assert!(
+            clusters.iter().any(|cluster| cluster == name),
+            "{name} in {clusters:?}"
+        );
+    }
+}
+
+#[test]
+fn the_modes_are_those_of_the_comments() {
+    let settings = example("mesh-modes.yaml");
+    let modes: Vec<GatewayMode> = settings.upstreams().map(|(_, _, mode)| mode.mode).collect();
+    use GatewayMode::{Local, None, Remote};
+    assert_eq!(modes, [Remote, Local, None, Remote, Local]);
+}
+
+#[test]
+fn a_directory_is_read_as_one_and_in_order() {
+    let folder = std::env::temp_dir().join(format!("lictor-config-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("below")).expect("a folder can be made");
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).expect("a file can be written");
+    };
+    write("b.hcl", "lictor { datacenter = \"dc1\" }");
+    write("a.json", "{\"lictor\": {\"trust_domain\": \"a.consul\"}}");
+    write(
+        "c.yml",
+        "service: {name: gw, kind: mesh-gateway, port: 8443}",
+    );
+    for ignored in ["notes.txt", ".hidden.hcl", "d.hcl~", "below/e.hcl"] {
+        write(ignored, "not = [valid");
+    }
+    let settings = load(std::slice::from_ref(&folder));
+    write("d.hcl", "lictor { datacenter = \"dc2\" }");
+    let twice = load(std::slice::from_ref(&folder))
+        .expect_err("given twice")
+        .to_string();
+    write("d.hcl", &" ".repeat(config::MAX_FILE_BYTES + 1));
+    let large = load(std::slice::from_ref(&folder))
+        .expect_err("too large")
+        .to_string();
+    let none = load(&[folder.join("below/none.hcl")])
+        .expect_err("not there")
+        .to_string();
+    let named = load(&[folder.join("notes.txt")])
+        .expect_err("no HCL")
+        .to_string();
+    std::fs::remove_dir_all(&folder).expect("the folder can be removed");
+
+    let settings = settings.unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(
+        (&*settings.mesh.datacenter, settings.gateways.len()),
+        ("dc1", 1)
+    );
+    let (b, d) = (folder.join("b.hcl"), folder.join("d.hcl"));
+    let expected = format!(
+        "{}:1:23: lictor.datacenter: given already at {}:1; keep one",
+        d.display(),
+        b.display()
+    );
+    assert_eq!(twice, expected);
+    assert!(large.contains("larger than 1048576 bytes"), "{large}");
+    assert!(none.contains("cannot be read"), "{none}");
+    // A file that is named itself is read, as HCL unless its ending says otherwise.
+    assert!(
+        named.ends_with("notes.txt:1:8: 'valid' stands where a value should be; quote a text"),
+        "{named}"
+    );
+}
