@@ -44,6 +44,10 @@ lictor {{
   service "api" {{
     endpoints = ["{backend}"]
   }}
+
+  limits {{
+    connections = 6000
+  }}
 }}
 "#
     )
