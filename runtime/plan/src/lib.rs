@@ -18,6 +18,7 @@ pub mod balance;
 pub mod bind;
 pub mod explain;
 pub mod gateway;
+pub mod intentions;
 pub mod matching;
 pub mod mesh;
 mod model;
