@@ -1,0 +1,57 @@
+# shellcheck shell=bash disable=SC2034
+# A service that speaks mutual TLS and a client of it, both OpenSSL's, for the tests of this folder.
+# To be sourced. The service reverses the lines that it gets, so an answer cannot be an echo of
+# something on the way; each side demands a certificate of the other.
+
+TRUST_DOMAIN=11111111-2222-3333-4444-555555555555.consul
+SERVICE_NAME=api.default.dc1.internal.$TRUST_DOMAIN
+
+# mint FOLDER: an authority, and a certificate for the service and for the client.
+mint() {
+    local who request=(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2)
+    "${request[@]}" -subj /CN=authority -keyout "$1/ca.key" -out "$1/ca.pem" \
+        -addext "subjectAltName=URI:spiffe://$TRUST_DOMAIN" 2>/dev/null
+    for who in api web; do
+        "${request[@]}" -subj "/CN=$who" -keyout "$1/$who.key" -out "$1/$who.pem" \
+            -CA "$1/ca.pem" -CAkey "$1/ca.key" \
+            -addext "subjectAltName=URI:spiffe://$TRUST_DOMAIN/ns/default/dc/dc1/svc/$who" 2>/dev/null
+    done
+}
+
+# serve FOLDER: starts the service; SERVICE_PORT is where, SERVICE_PID who.
+serve() {
+    openssl s_server -accept 0 -rev -Verify 1 -verify_return_error -CAfile "$1/ca.pem" \
+        -cert "$1/api.pem" -key "$1/api.key" >"$1/service.log" 2>&1 &
+    SERVICE_PID=$!
+    wait_for "$1/service.log" '^ACCEPT ' "$SERVICE_PID"
+    SERVICE_PORT=$(sed -n 's/^ACCEPT .*:\([0-9]*\)$/\1/p' "$1/service.log")
+}
+
+# ask FOLDER PORT WORD: sends a word through the gateway at this port of loopback; it must come
+# back reversed, over TLS that both sides verified.
+ask() {
+    local got
+    got=$({ echo "$3"; sleep 1; } | timeout 20 openssl s_client -quiet -no_ign_eof \
+        -connect "127.0.0.1:$2" -servername "$SERVICE_NAME" -verify_return_error \
+        -CAfile "$1/ca.pem" -cert "$1/web.pem" -key "$1/web.key" 2>"$1/client.log") || true
+    [ "$got" = "$(rev <<<"$3")" ] || {
+        echo "sent $3 through port $2 and got '$got'" >&2
+        cat "$1/client.log" >&2
+        return 1
+    }
+}
+
+# wait_for FILE PATTERN PID [SECONDS]: until a line of the file matches. Fails when the process
+# ends first, or after a minute.
+wait_for() {
+    local end=$((SECONDS + ${4:-60}))
+    until grep -aqE -- "$2" "$1" 2>/dev/null; do
+        if ! kill -0 "$3" 2>/dev/null || [ "$SECONDS" -ge "$end" ]; then
+            grep -aqE -- "$2" "$1" 2>/dev/null && return
+            echo "no line like '$2' in $1, which ends so:" >&2
+            tail -n 20 "$1" >&2
+            return 1
+        fi
+        sleep 0.05
+    done
+}
