@@ -72,9 +72,16 @@ pub(crate) fn mesh(
             &own_partition,
         ),
         partition: own_partition,
+        gateways: Vec::new(),
+        identities: Vec::new(),
+        trust: Vec::new(),
         datacenters: datacenters
             .into_iter()
-            .map(|(name, gateways)| RemoteDatacenter { name, gateways })
+            .map(|(name, gateways)| RemoteDatacenter {
+                name,
+                gateways,
+                services: Vec::new(),
+            })
             .collect(),
         partitions: partitions
             .into_iter()

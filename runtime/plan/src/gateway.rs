@@ -20,7 +20,8 @@
 use alloc::{format, string::String, vec, vec::Vec};
 
 use crate::{
-    Balance, Cluster, Endpoint, FilterChain, Listener, Plan, Route, ServerNames, Traffic, bind,
+    Balance, Cluster, Endpoint, FilterChain, Inspect, Listener, Plan, Route, ServerNames, Traffic,
+    bind,
     mesh::{GatewayRegistration, Mesh, Peer, Service},
     names::{self, is_default},
 };
@@ -85,13 +86,13 @@ impl Table<'_> {
                     peer,
                     &self.mesh.trust_domain,
                 );
-                self.chains.push(FilterChain {
-                    server_names: ServerNames::Exact(sni),
-                    route: route.clone(),
-                });
+                self.chains.push(FilterChain::passthrough(
+                    ServerNames::Exact(sni),
+                    route.clone(),
+                ));
             }
             if matches!(route, Route::Cluster(_)) {
-                self.service_cluster(cluster, service, default_endpoints(service));
+                self.service_cluster(cluster, service, service.plain());
             }
         }
     }
@@ -168,7 +169,7 @@ impl Table<'_> {
     fn services(&mut self) {
         for service in &self.mesh.services {
             let name = self.service_name(service, None);
-            self.service_cluster(name, service, default_endpoints(service));
+            self.service_cluster(name, service, service.plain());
             for subset in &service.subsets {
                 let name = self.service_name(service, Some(&subset.name));
                 self.service_cluster(name, service, &subset.endpoints);
@@ -198,10 +199,10 @@ impl Table<'_> {
     }
 
     fn finish(mut self) -> Plan {
-        self.chains.push(FilterChain {
-            server_names: ServerNames::Any,
-            route: Route::SniCluster,
-        });
+        self.chains.push(FilterChain::passthrough(
+            ServerNames::Any,
+            Route::SniCluster,
+        ));
         // A name twice is the same fact from two places; the first, more particular one stands.
         self.clusters
             .sort_by(|one, other| one.name.cmp(&other.name));
@@ -211,6 +212,7 @@ impl Table<'_> {
         let listen = |(name, address)| Listener {
             name,
             address,
+            inspect: Inspect::ClientHello,
             chains: chains.clone(),
         };
         Plan {
@@ -219,6 +221,7 @@ impl Table<'_> {
                 .map(listen)
                 .collect(),
             clusters: self.clusters,
+            ..Plan::default()
         }
     }
 
@@ -240,10 +243,10 @@ impl Table<'_> {
     }
 
     fn chain(&mut self, server_names: ServerNames, cluster: &str) {
-        self.chains.push(FilterChain {
+        self.chains.push(FilterChain::passthrough(
             server_names,
-            route: Route::Cluster(String::from(cluster)),
-        });
+            Route::Cluster(String::from(cluster)),
+        ));
     }
 
     fn service_cluster(&mut self, name: String, service: &Service, endpoints: &[Endpoint]) {
@@ -273,19 +276,9 @@ impl Table<'_> {
             connect_timeout: self.gateway.connect_timeout,
             max_connections: self.gateway.max_connections,
             keepalive: None,
+            tls: None,
         });
     }
-}
-
-/// What the plain name of a service means: the default subset's instances if it has one, else all.
-fn default_endpoints(service: &Service) -> &[Endpoint] {
-    let subset = service.default_subset.as_ref().and_then(|default| {
-        service
-            .subsets
-            .iter()
-            .find(|subset| subset.name == *default)
-    });
-    subset.map_or(&service.endpoints, |subset| &subset.endpoints)
 }
 
 #[cfg(test)]

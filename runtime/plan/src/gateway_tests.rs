@@ -59,7 +59,11 @@ pub(crate) fn mesh() -> Mesh {
         domain: "consul".to_string(),
         partition: String::new(),
         services: vec![api],
+        gateways: vec![endpoint("10.0.0.9:8443")],
+        identities: Vec::new(),
+        trust: Vec::new(),
         datacenters: vec![RemoteDatacenter {
+            services: Vec::new(),
             name: "dc2".to_string(),
             gateways: vec![endpoint("198.18.0.2:443")],
         }],

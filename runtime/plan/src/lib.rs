@@ -23,9 +23,11 @@ pub mod matching;
 pub mod mesh;
 mod model;
 pub mod names;
+pub mod sidecar;
 pub mod spiffe;
 
 pub use model::{
-    Balance, Cluster, Discovery, Endpoint, EndpointAddress, FilterChain, Health, Listener, Plan,
-    Route, ServerNames, TcpKeepalive, Traffic,
+    Balance, Cluster, Discovery, DownstreamTls, Endpoint, EndpointAddress, FilterChain, Health,
+    Identity, Inspect, Listener, Plan, Route, Secret, ServerNames, TcpKeepalive, TlsParameters,
+    Traffic, TrustBundle, UpstreamTls,
 };

@@ -71,10 +71,7 @@ mod tests {
     use crate::Route;
 
     fn chains(names: Vec<ServerNames>) -> Vec<FilterChain> {
-        let chain = |server_names| FilterChain {
-            server_names,
-            route: Route::SniCluster,
-        };
+        let chain = |server_names| FilterChain::passthrough(server_names, Route::SniCluster);
         names.into_iter().map(chain).collect()
     }
 

@@ -5,9 +5,15 @@
 //! WAN address of everything outside it.
 
 use alloc::{string::String, vec::Vec};
-use core::{net::IpAddr, time::Duration};
+use core::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use crate::{Balance, Discovery, Endpoint, TcpKeepalive};
+use crate::{
+    Balance, Discovery, Endpoint, Identity, TcpKeepalive, TlsParameters, TrustBundle,
+    intentions::Intentions,
+};
 
 /// The mesh as one gateway sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +28,12 @@ pub struct Mesh {
     pub partition: String,
     /// The services of this datacenter and partition.
     pub services: Vec<Service>,
+    /// The mesh gateways of this datacenter, by LAN address.
+    pub gateways: Vec<Endpoint>,
+    /// Who the services here are in TLS, by service name.
+    pub identities: Vec<Identity>,
+    /// The roots of this trust domain, and of peers'.
+    pub trust: Vec<TrustBundle>,
     /// The other datacenters of the federation. This one is not among them.
     pub datacenters: Vec<RemoteDatacenter>,
     /// The other partitions of this datacenter.
@@ -58,6 +70,18 @@ pub struct Service {
     pub protocol: String,
 }
 
+impl Service {
+    /// What the plain name means: the default subset's instances if it has one, else all.
+    #[must_use]
+    pub fn plain(&self) -> &[Endpoint] {
+        let subset = self
+            .default_subset
+            .as_ref()
+            .and_then(|default| self.subsets.iter().find(|subset| subset.name == *default));
+        subset.map_or(&self.endpoints, |subset| &subset.endpoints)
+    }
+}
+
 /// Some of a service's instances, under a name (service-resolver `Subsets`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subset {
@@ -74,6 +98,8 @@ pub struct RemoteDatacenter {
     pub name: String,
     /// Its mesh gateways, by WAN address.
     pub gateways: Vec<Endpoint>,
+    /// Its services, by WAN address, as far as sidecars here reach them without a gateway.
+    pub services: Vec<Service>,
 }
 
 /// Another partition of this datacenter.
@@ -176,4 +202,64 @@ pub struct BindAddress {
     pub address: IpAddr,
     /// The port.
     pub port: u16,
+}
+
+/// How a sidecar was registered: for whom it stands, where it listens and what it reaches.
+///
+/// The fields are those of a service definition of kind `connect-proxy`
+/// (<https://developer.hashicorp.com/consul/docs/connect/proxies/proxy-config-reference>).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SidecarRegistration {
+    /// Its ID on the node.
+    pub id: String,
+    /// The service it stands for (`destination_service_name`), whose identity it shows.
+    pub service: String,
+    /// That service's namespace; empty for the default one.
+    pub namespace: String,
+    /// Where other proxies connect.
+    pub public: SocketAddr,
+    /// Where the service itself listens.
+    pub local_app: SocketAddr,
+    /// `local_connect_timeout_ms`; Consul's default is 5 s.
+    pub local_connect_timeout: Duration,
+    /// `max_inbound_connections`.
+    pub max_inbound_connections: Option<u32>,
+    /// Who may call the service.
+    pub intentions: Intentions,
+    /// What it reaches.
+    pub upstreams: Vec<Upstream>,
+    /// TLS with clients (mesh entry `TLS.Incoming`).
+    pub incoming: TlsParameters,
+    /// TLS with servers (mesh entry `TLS.Outgoing`).
+    pub outgoing: TlsParameters,
+}
+
+/// One service that a sidecar reaches for its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The service's name.
+    pub service: String,
+    /// Its namespace; empty for the default one.
+    pub namespace: String,
+    /// Its datacenter; `None` for this one.
+    pub datacenter: Option<String>,
+    /// Where the application connects.
+    pub listen: SocketAddr,
+    /// Which way, to another datacenter. Within this one it is always direct.
+    pub via: Via,
+    /// For the whole of connecting, TLS included; Consul's default is 5 s.
+    pub connect_timeout: Duration,
+    /// `limits.max_connections`.
+    pub max_connections: Option<u32>,
+}
+
+/// A mesh gateway mode, decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// `none`: the instances themselves.
+    Direct,
+    /// `local`: the gateways here.
+    LocalGateway,
+    /// `remote`: the gateways there.
+    RemoteGateway,
 }

@@ -7,6 +7,9 @@ use alloc::{string::String, vec::Vec};
 use core::{fmt, net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::intentions::Intentions;
 
 /// Everything the data plane does, whole and immutable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +18,10 @@ pub struct Plan {
     pub listeners: Vec<Listener>,
     /// The places to connect to, sorted by name, each name once. [`Plan::cluster`] relies on the order.
     pub clusters: Vec<Cluster>,
+    /// Who we are in TLS, each name once.
+    pub identities: Vec<Identity>,
+    /// Whom we trust in TLS, each trust domain once.
+    pub trust: Vec<TrustBundle>,
 }
 
 impl Plan {
@@ -29,6 +36,50 @@ impl Plan {
     }
 }
 
+/// Who we are in TLS: a certificate chain and its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// What chains and clusters call it: the service's name.
+    pub name: String,
+    /// The chain in PEM, leaf first.
+    pub certificates: String,
+    /// The leaf's key in PEM.
+    pub key: Secret,
+}
+
+/// Whom we trust in TLS: the roots of one trust domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustBundle {
+    /// The trust domain, lower case.
+    pub trust_domain: String,
+    /// Its roots in PEM; several while a root is rotated.
+    pub roots: String,
+}
+
+/// Text that is never shown, and wiped when it is dropped.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes the text over.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The text, for whoever cannot do without.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
 /// One socket to accept on, and what may come in through it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
@@ -36,8 +87,19 @@ pub struct Listener {
     pub name: String,
     /// The address to bind. `[::]` takes IPv4 too, unless another listener has the same port on `0.0.0.0`.
     pub address: SocketAddr,
+    /// What is looked at before a chain is chosen.
+    pub inspect: Inspect,
     /// The chains, of which the best match wins: [`crate::matching`].
     pub chains: Vec<FilterChain>,
+}
+
+/// What a listener looks at before it chooses a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Inspect {
+    /// The ClientHello (Envoy's `tls_inspector`); what is not TLS is refused.
+    ClientHello,
+    /// Nothing: the first chain takes every connection as it comes. For applications, which speak first or wait.
+    Nothing,
 }
 
 /// What is done with the connections that a match selects.
@@ -45,14 +107,71 @@ pub struct Listener {
 pub struct FilterChain {
     /// Which server names (SNI) select this chain.
     pub server_names: ServerNames,
+    /// How TLS is terminated; `None` passes it on unopened.
+    pub tls: Option<DownstreamTls>,
+    /// Who may come in; needs `tls`, since it goes by the client's identity.
+    pub authorization: Option<Intentions>,
+    /// The most connections at a time through this chain.
+    pub max_connections: Option<u32>,
     /// Where the bytes go.
     pub route: Route,
+}
+
+impl FilterChain {
+    /// A chain that passes connections on as they are.
+    #[must_use]
+    pub fn passthrough(server_names: ServerNames, route: Route) -> Self {
+        Self {
+            server_names,
+            tls: None,
+            authorization: None,
+            max_connections: None,
+            route,
+        }
+    }
+}
+
+/// How a chain terminates TLS. A client certificate of a service of a trusted domain is always required.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DownstreamTls {
+    /// Which of the Plan's identities we show.
+    pub identity: String,
+    /// The trust domains whose clients may come in, each with its own roots.
+    pub trust: Vec<String>,
+    /// What is negotiated.
+    pub parameters: TlsParameters,
+}
+
+/// How a cluster originates TLS. The server's name is never checked, its identity always is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamTls {
+    /// Which of the Plan's identities we show.
+    pub identity: String,
+    /// The trust domain whose roots the server's chain must lead to.
+    pub trust: String,
+    /// The SNI to send.
+    pub server_name: String,
+    /// The SPIFFE IDs of which the server must have one.
+    pub accepted: Vec<String>,
+    /// What is negotiated.
+    pub parameters: TlsParameters,
+}
+
+/// What is negotiated in TLS (the mesh config entry's `TLS`); empty means the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsParameters {
+    /// `TLSMinVersion`: `TLSv1_2` or `TLSv1_3`.
+    pub min_version: String,
+    /// `TLSMaxVersion`.
+    pub max_version: String,
+    /// `CipherSuites`, of TLS 1.2, in OpenSSL's names.
+    pub cipher_suites: Vec<String>,
 }
 
 /// The SNI condition of a filter chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServerNames {
-    /// Any name that no other chain matches. Still a name: a connection without SNI matches nothing.
+    /// Any name that no other chain matches, and none at all.
     Any,
     /// This name and no other.
     Exact(String),
@@ -100,6 +219,8 @@ pub struct Cluster {
     pub max_connections: Option<u32>,
     /// Keepalive that differs from the process's default.
     pub keepalive: Option<TcpKeepalive>,
+    /// How TLS is originated; `None` sends the bytes as they come.
+    pub tls: Option<UpstreamTls>,
 }
 
 /// What a cluster carries, where it makes a difference.

@@ -115,6 +115,12 @@ pub fn is_default(name: &str) -> bool {
     name.is_empty() || name.eq_ignore_ascii_case(DEFAULT)
 }
 
+/// Whether two names of a partition or namespace mean the same one.
+#[must_use]
+pub fn same(one: &str, other: &str) -> bool {
+    or_default(one).eq_ignore_ascii_case(or_default(other))
+}
+
 fn or_default(name: &str) -> &str {
     if name.is_empty() { DEFAULT } else { name }
 }

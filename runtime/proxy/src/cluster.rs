@@ -262,6 +262,7 @@ mod tests {
             connect_timeout: Duration::from_secs(5),
             max_connections: Some(2),
             keepalive: None,
+            tls: None,
         }
     }
 

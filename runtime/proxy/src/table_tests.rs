@@ -22,17 +22,16 @@ fn cluster(name: &str, port: u16) -> plan::Cluster {
         connect_timeout: Duration::from_secs(5),
         max_connections: None,
         keepalive: None,
+        tls: None,
     }
 }
 
 fn listener(name: &str, address: &str) -> plan::Listener {
-    let chain = |server_names, route| FilterChain {
-        server_names,
-        route,
-    };
+    let chain = FilterChain::passthrough;
     plan::Listener {
         name: name.to_owned(),
         address: address.parse().unwrap(),
+        inspect: plan::Inspect::ClientHello,
         chains: vec![
             chain(
                 ServerNames::Exact("shut.td".to_owned()),
@@ -54,6 +53,7 @@ fn plan() -> Plan {
             listener("wan:127.0.0.1:0", "127.0.0.1:0"),
         ],
         clusters: vec![cluster("api.td", 1), cluster("dc2.td", 2)],
+        ..Plan::default()
     }
 }
 
@@ -151,6 +151,7 @@ fn every_ipv6_address_takes_ipv4_unless_another_listener_does() {
     let both = Plan {
         listeners: vec![any("0.0.0.0:1"), any("[::]:1"), any("[::]:2")],
         clusters: vec![],
+        ..Plan::default()
     };
     assert_eq!(family(&both, "[::]:1".parse().unwrap()), Family::Own);
     assert_eq!(family(&both, "[::]:2".parse().unwrap()), Family::Dual);
