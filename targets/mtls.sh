@@ -23,6 +23,7 @@ serve() {
     openssl s_server -accept 0 -rev -Verify 1 -verify_return_error -CAfile "$1/ca.pem" \
         -cert "$1/api.pem" -key "$1/api.key" >"$1/service.log" 2>&1 &
     SERVICE_PID=$!
+    disown "$SERVICE_PID" # its end is no news
     wait_for "$1/service.log" '^ACCEPT ' "$SERVICE_PID"
     SERVICE_PORT=$(sed -n 's/^ACCEPT .*:\([0-9]*\)$/\1/p' "$1/service.log")
 }
