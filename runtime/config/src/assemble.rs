@@ -4,16 +4,23 @@ use crate::document::Raw;
 use crate::entries::{ConfigEntries, ConfigEntry};
 use crate::error::{Errors, Note};
 use crate::fields::Place;
+use crate::files::Files;
 use crate::mesh::mesh;
 use crate::registration::register;
 use crate::runtime::runtime;
 use crate::settings::Settings;
+use crate::trust::trust;
 
-pub(crate) fn assemble(raw: Raw, mut notes: Vec<Note>) -> Result<Settings, Errors> {
+pub(crate) fn assemble(
+    raw: Raw,
+    mut notes: Vec<Note>,
+    files: &dyn Files,
+) -> Result<Settings, Errors> {
     let mut errors = Errors::default();
     let entries = gather_entries(raw.entries, &mut errors);
     let runtime = runtime(&raw.stanzas, &mut errors, &mut notes);
-    let mesh = mesh(&raw.stanzas, &entries, &mut errors, &mut notes);
+    let trust = trust(&raw.stanzas, files, &mut errors, &mut notes);
+    let mesh = mesh(&raw.stanzas, &entries, &trust, &mut errors, &mut notes);
     let registrations = register(
         raw.services,
         &entries,
@@ -41,6 +48,7 @@ pub(crate) fn assemble(raw: Raw, mut notes: Vec<Note>) -> Result<Settings, Error
     );
     Ok(Settings {
         mesh,
+        files: trust.files,
         gateways,
         sidecars,
         services,

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A file holds service definitions and config entries as Consul's operators write them already,
-//! and one stanza of lictor's own. [`parse`] touches no file; [`load`] reads files and directories.
+//! and one stanza of lictor's own. [`parse_with`] touches no file, but asks for the
+//! certificates and keys that are named; [`load`] reads files and directories.
 //! [`gateway_mode`] says through which gateways a sidecar reaches an upstream, and why.
 //!
 //! # Implementation
@@ -25,6 +26,7 @@ mod duration;
 mod entries;
 mod error;
 mod fields;
+mod files;
 mod flattened;
 mod hcl;
 mod intentions;
@@ -42,6 +44,7 @@ mod service;
 mod settings;
 mod stanza;
 mod suggest;
+mod trust;
 mod value;
 mod yaml;
 
@@ -54,13 +57,14 @@ pub use entries::{
 };
 pub use error::{Error, Errors, MAX_ERRORS, Note, SyntaxError};
 pub use fields::Place;
+pub use files::{Disk, Files, MAX_PEM_BYTES, PemFile};
 pub use hcl::parse_hcl;
 pub use intentions::{
     IntentionAction, IntentionHeader, IntentionHttp, IntentionPermission, ServiceIntentions,
     SourceIntention,
 };
 pub use json::parse_json;
-pub use load::{Format, MAX_FILE_BYTES, Source, load, parse};
+pub use load::{Format, MAX_FILE_BYTES, Source, load, parse, parse_with};
 pub use mode::{GatewayMode, ModeDecision, ModeLevel, gateway_mode};
 pub use proxy_config::{DnsDiscovery, GatewayOptions, ProxyConfig};
 pub use resolver::{

@@ -1,4 +1,5 @@
-//! Files to [`Settings`]: the one place of this room that reads from disk.
+//! Files to [`Settings`]: the one place of this room that reads from disk, but for the certificates
+//! and keys that [`crate::files`] reads.
 
 use std::fs;
 use std::io::Read as _;
@@ -8,6 +9,7 @@ use crate::assemble::assemble;
 use crate::document::Raw;
 use crate::error::{Error, Errors, SyntaxError};
 use crate::fields::Reading;
+use crate::files::{Disk, Files, NoFiles};
 use crate::flattened;
 use crate::hcl::parse_hcl;
 use crate::json::parse_json;
@@ -90,14 +92,23 @@ pub fn load(paths: &[PathBuf]) -> Result<Settings, Errors> {
             format: format.unwrap_or(Format::Hcl),
         })
         .collect();
-    parse(&sources)
+    parse_with(&sources, &Disk)
 }
 
-/// Reads texts: no file is touched.
+/// Reads texts that name no certificate or key files.
 ///
 /// # Errors
 /// Everything that is wrong with any of them.
 pub fn parse(sources: &[Source<'_>]) -> Result<Settings, Errors> {
+    parse_with(sources, &NoFiles)
+}
+
+/// Reads texts; the certificate and key files that they name come from `files`. Their paths are
+/// relative to the folder of the source that names them.
+///
+/// # Errors
+/// Everything that is wrong with any of them.
+pub fn parse_with(sources: &[Source<'_>], files: &dyn Files) -> Result<Settings, Errors> {
     let mut raw = Raw::default();
     let mut errors = Errors::default();
     let mut notes = Vec::new();
@@ -111,7 +122,7 @@ pub fn parse(sources: &[Source<'_>]) -> Result<Settings, Errors> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    assemble(raw, notes)
+    assemble(raw, notes, files)
 }
 
 fn parse_one(source: &Source<'_>) -> (Raw, Reading) {

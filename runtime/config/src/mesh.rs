@@ -15,9 +15,10 @@ use crate::resolver::{LoadBalancer, ServiceResolver};
 use crate::runtime::only;
 use crate::scalars::{Map, Named, Spot};
 use crate::stanza::{
-    BalancePolicy, ImportedStanza, PeerStanza, RemoteStanza, ServerStanza, ServiceStanza, Stanza,
-    SubsetStanza,
+    BalancePolicy, DatacenterStanza, ImportedStanza, PartitionStanza, PeerStanza, ServerStanza,
+    ServiceStanza, Stanza, SubsetStanza,
 };
+use crate::trust::Trust;
 
 /// The longest name of anything: a label of a host name, since names become parts of SNI.
 const MAX_NAME_BYTES: usize = 63;
@@ -26,6 +27,7 @@ const MAX_NAME_BYTES: usize = 63;
 pub(crate) fn mesh(
     stanzas: &[Stanza],
     entries: &ConfigEntries,
+    trust: &Trust,
     errors: &mut Errors,
     notes: &mut Vec<Note>,
 ) -> Mesh {
@@ -47,23 +49,25 @@ pub(crate) fn mesh(
     }
     let own_datacenter = datacenter.map_or_else(String::new, |spot| lower(&spot.value));
     let own_partition = partition.map_or(defaults::PARTITION.to_owned(), |spot| lower(&spot.value));
-    let datacenters = maker.remotes(
+    let datacenters = maker.datacenters(
         gather(stanzas, |stanza| {
             [&stanza.datacenter.others, &stanza.datacenters]
         }),
-        "datacenter",
         &own_datacenter,
+        &own_partition,
     );
-    let partitions = maker.remotes(
+    let partitions = maker.partitions(
         gather(stanzas, |stanza| {
             [&stanza.partition.others, &stanza.partitions]
         }),
-        "partition",
         &own_partition,
     );
+    let trust_domain = maker.host_name(trust_domain).unwrap_or_default();
+    let gateways = stanzas.iter().flat_map(|stanza| &stanza.gateways);
     Mesh {
         datacenter: own_datacenter,
-        trust_domain: maker.host_name(trust_domain).unwrap_or_default(),
+        trust: trust.bundles(&trust_domain),
+        trust_domain,
         domain: maker
             .host_name(domain)
             .unwrap_or_else(|| defaults::DOMAIN.to_owned()),
@@ -72,21 +76,10 @@ pub(crate) fn mesh(
             &own_partition,
         ),
         partition: own_partition,
-        gateways: Vec::new(),
-        identities: Vec::new(),
-        trust: Vec::new(),
-        datacenters: datacenters
-            .into_iter()
-            .map(|(name, gateways)| RemoteDatacenter {
-                name,
-                gateways,
-                services: Vec::new(),
-            })
-            .collect(),
-        partitions: partitions
-            .into_iter()
-            .map(|(name, gateways)| RemotePartition { name, gateways })
-            .collect(),
+        gateways: gateways.map(|item| item.0.clone()).collect(),
+        identities: trust.identities.clone(),
+        datacenters,
+        partitions,
         servers: maker.servers(gather(stanzas, |stanza| [&stanza.server, &stanza.servers])),
         peers: maker.peers(gather(stanzas, |stanza| [&stanza.peer, &stanza.peers])),
         peer_through_mesh_gateways: through_gateways.map_or_else(
@@ -153,12 +146,55 @@ impl Maker<'_> {
         }
     }
 
-    fn remotes(
+    fn datacenters(
         &mut self,
-        items: Vec<&Named<RemoteStanza>>,
+        items: Vec<&Named<DatacenterStanza>>,
+        own: &str,
+        partition: &str,
+    ) -> Vec<RemoteDatacenter> {
+        let mut datacenters = Vec::new();
+        for (name, item) in self.others(items, "datacenter", own) {
+            let stanza = &item.value;
+            let services: Vec<_> = stanza.service.0.iter().chain(&stanza.services.0).collect();
+            if stanza.gateways.is_empty() && services.is_empty() {
+                let why = "no gateways: connections to this datacenter are closed";
+                self.notes.push(item.place.note("", why));
+            }
+            datacenters.push(RemoteDatacenter {
+                name,
+                gateways: endpoints(&stanza.gateways),
+                services: self.services(services, partition),
+            });
+        }
+        datacenters
+    }
+
+    fn partitions(
+        &mut self,
+        items: Vec<&Named<PartitionStanza>>,
+        own: &str,
+    ) -> Vec<RemotePartition> {
+        let mut partitions = Vec::new();
+        for (name, item) in self.others(items, "partition", own) {
+            if item.value.gateways.is_empty() {
+                let why = "no gateways: connections to this partition are closed";
+                self.notes.push(item.place.note("", why));
+            }
+            partitions.push(RemotePartition {
+                name,
+                gateways: endpoints(&item.value.gateways),
+            });
+        }
+        partitions
+    }
+
+    /// The names, checked, of what is not the own one.
+    fn others<'s, T>(
+        &mut self,
+        items: Vec<&'s Named<T>>,
         what: &str,
         own: &str,
-    ) -> Vec<(String, Vec<Endpoint>)> {
+    ) -> Vec<(String, &'s Named<T>)> {
         let named: Vec<_> = items
             .into_iter()
             .map(|item| (lower(&item.name), item))
@@ -170,15 +206,8 @@ impl Maker<'_> {
                 let what = format!("this is the own {what}; list only the others here");
                 self.refuse(&item.place, what);
             }
-            if item.value.gateways.is_empty() {
-                let why = format!("no gateways: connections to this {what} are closed");
-                self.notes.push(item.place.note("", why));
-            }
         }
         named
-            .into_iter()
-            .map(|(name, item)| (name, endpoints(&item.value.gateways)))
-            .collect()
     }
 
     fn services(&mut self, items: Vec<&Named<ServiceStanza>>, partition: &str) -> Vec<Service> {

@@ -29,6 +29,8 @@ pub struct Settings {
     pub entries: ConfigEntries,
     /// How the process runs.
     pub runtime: RuntimeSettings,
+    /// The certificate and key files that were read, each once: to be watched like the configuration.
+    pub files: Vec<PathBuf>,
     /// What a person should know although the files are good.
     pub notes: Vec<Note>,
 }

@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use crate::address::{Address, EndpointItem};
 use crate::fields::record;
-use crate::scalars::{Map, OwnAndOthers, Spot, words};
+use crate::scalars::{Map, OwnAndOthers, Secret, Spot, words};
 
 record! {
     /// `lictor { … }`.
     pub(crate) struct Stanza("lictor") {
         /// The own datacenter, and the other ones: `datacenter "dc2" { … }`.
-        datacenter: OwnAndOthers<RemoteStanza>,
+        datacenter: OwnAndOthers<DatacenterStanza>,
         /// The other datacenters.
-        datacenters: Map<RemoteStanza>,
+        datacenters: Map<DatacenterStanza>,
         /// The own admin partition, and the other ones of the datacenter: `partition "ap2" { … }`.
-        partition: OwnAndOthers<RemoteStanza>,
+        partition: OwnAndOthers<PartitionStanza>,
         /// The other admin partitions.
-        partitions: Map<RemoteStanza>,
+        partitions: Map<PartitionStanza>,
         /// The trust domain: `<cluster uuid>.consul`.
         trust_domain: Option<Spot<String>>,
         /// Consul's DNS domain.
@@ -38,6 +38,14 @@ record! {
         timeouts: Option<TimeoutsStanza>,
         /// Settings of connections.
         tcp: Option<TcpStanza>,
+        /// The mesh gateways of this datacenter, by LAN address.
+        gateways: Vec<EndpointItem>,
+        /// The roots of the trust domain: files or PEM text.
+        roots: Vec<Spot<Secret>>,
+        /// Who the services here are: `identity "web" { … }`.
+        identity: Map<IdentityStanza>,
+        /// The same.
+        identities: Map<IdentityStanza>,
         /// Services of this datacenter and partition.
         service: Map<ServiceStanza>,
         /// The same.
@@ -131,6 +139,16 @@ record! {
     }
 }
 
+record! {
+    /// `identity "web" { … }`.
+    pub(crate) struct IdentityStanza("an identity") {
+        /// The certificate and its chain, leaf first: a file or PEM text.
+        certificate: Option<Spot<Secret>>,
+        /// The key of the certificate: a file or PEM text.
+        key: Option<Spot<Secret>>,
+    }
+}
+
 words! {
     /// How an instance is chosen.
     pub(crate) enum BalancePolicy {
@@ -179,9 +197,21 @@ record! {
 }
 
 record! {
-    /// `datacenter "dc2" { … }` or `partition "ap2" { … }`.
-    pub(crate) struct RemoteStanza("a datacenter or partition") {
+    /// `datacenter "dc2" { … }`.
+    pub(crate) struct DatacenterStanza("a datacenter") {
         /// Its mesh gateways, by WAN address.
+        gateways: Vec<EndpointItem>,
+        /// Its services, by WAN address, for sidecars here that reach them without a gateway.
+        service: Map<ServiceStanza>,
+        /// The same.
+        services: Map<ServiceStanza>,
+    }
+}
+
+record! {
+    /// `partition "ap2" { … }`.
+    pub(crate) struct PartitionStanza("a partition") {
+        /// Its mesh gateways.
         gateways: Vec<EndpointItem>,
     }
 }

@@ -47,8 +47,8 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
             "f.hcl:1:26: lictor.service.api.endpoint: a service has no such key; did you mean 'endpoints'?",
         ),
         (
-            "lictor { roots = \"x\" }",
-            "f.hcl:1:10: lictor.roots: lictor has no such key",
+            "lictor { colour = \"x\" }",
+            "f.hcl:1:10: lictor.colour: lictor has no such key",
         ),
         (
             "Kind = \"service-defaults\"\nName = \"web\"\nMeshGatway { Mode = \"local\" }",
