@@ -1,5 +1,7 @@
 //! The raw contents of all files to [`Settings`].
 
+use plan::intentions::DefaultAction;
+
 use crate::document::Raw;
 use crate::entries::{ConfigEntries, ConfigEntry};
 use crate::error::{Errors, Note};
@@ -7,8 +9,10 @@ use crate::fields::Place;
 use crate::files::Files;
 use crate::mesh::mesh;
 use crate::registration::register;
-use crate::runtime::runtime;
+use crate::runtime::{only, runtime};
 use crate::settings::Settings;
+use crate::sidecar::{Around, runnable};
+use crate::stanza::IntentionPolicy;
 use crate::trust::trust;
 
 pub(crate) fn assemble(
@@ -38,6 +42,19 @@ pub(crate) fn assemble(
             errors.push(gateway.error("", what));
         }
     }
+    let policy = only(&raw.stanzas, &mut errors, |stanza| {
+        stanza.default_intention_policy.as_ref()
+    });
+    let around = Around {
+        mesh: &mesh,
+        entries: &entries,
+        timeouts: &runtime.timeouts,
+        default_action: match policy.map(|spot| spot.value).unwrap_or_default() {
+            IntentionPolicy::Deny => DefaultAction::Deny,
+            IntentionPolicy::Allow => DefaultAction::Allow,
+        },
+    };
+    let runnable = runnable(&registrations.sidecars, &around, &mut errors, &mut notes);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -51,6 +68,8 @@ pub(crate) fn assemble(
         files: trust.files,
         gateways,
         sidecars,
+        sidecar_registrations: runnable.registrations,
+        not_run: runnable.not_run,
         services,
         entries,
         runtime,
@@ -88,7 +107,7 @@ fn gather_entries(list: Vec<ConfigEntry>, errors: &mut Errors) -> ConfigEntries 
         }
         taken.push((full, place.clone()));
         match entry {
-            ConfigEntry::ProxyDefaults(entry) => entries.proxy_defaults = Some(entry),
+            ConfigEntry::ProxyDefaults(entry) => entries.proxy_defaults = Some(*entry),
             ConfigEntry::ServiceDefaults(entry) => entries.service_defaults.push(*entry),
             ConfigEntry::ServiceResolver(entry) => entries.service_resolvers.push(entry),
             ConfigEntry::ServiceIntentions(entry) => entries.service_intentions.push(entry),

@@ -4,13 +4,16 @@
 //! Six kinds are read, whole: a key that Consul does not have is an error, as it is for
 //! `consul config write`.
 
+use plan::names::same;
+
 use crate::fields::{At, Read, record};
 use crate::intentions::ServiceIntentions;
 use crate::proxy_config::ProxyConfig;
 use crate::resolver::ServiceResolver;
 use crate::scalars::{Map, Opaque, words};
 use crate::service::{
-    Expose, MeshGatewayConfig, PassiveHealthCheck, ProxyMode, TransparentProxy, UpstreamLimits,
+    Expose, MeshGatewayConfig, PassiveHealthCheck, ProxyMode, TransparentProxy, Upstream,
+    UpstreamLimits,
 };
 use crate::suggest::did_you_mean;
 use crate::value::{Span, Value};
@@ -54,10 +57,26 @@ fn is_named(name: Option<&str>, wanted: &str) -> bool {
     name.is_some_and(|name| name.eq_ignore_ascii_case(wanted))
 }
 
+impl UpstreamConfiguration {
+    /// The item of `Overrides` that is meant for this upstream.
+    pub(crate) fn overriding(&self, upstream: &Upstream) -> Option<&UpstreamConfigItem> {
+        let destination = upstream.destination_name.as_deref().unwrap_or_default();
+        let text = |given: &Option<String>| given.clone().unwrap_or_default();
+        self.overrides.iter().find(|item| {
+            is_named(item.name.as_deref(), destination)
+                && same(
+                    &text(&item.namespace),
+                    &text(&upstream.destination_namespace),
+                )
+                && text(&item.peer) == text(&upstream.destination_peer)
+        })
+    }
+}
+
 /// One config entry.
 #[derive(Clone, Debug)]
 pub(crate) enum ConfigEntry {
-    ProxyDefaults(ProxyDefaults),
+    ProxyDefaults(Box<ProxyDefaults>),
     ServiceDefaults(Box<ServiceDefaults>),
     ServiceResolver(ServiceResolver),
     ServiceIntentions(ServiceIntentions),
@@ -99,7 +118,7 @@ pub(crate) fn read_entry(
     at: &At<'_>,
 ) -> Option<ConfigEntry> {
     match kind.to_ascii_lowercase().as_str() {
-        "proxy-defaults" => ProxyDefaults::read(value, at).map(ConfigEntry::ProxyDefaults),
+        "proxy-defaults" => Read::read(value, at).map(ConfigEntry::ProxyDefaults),
         "service-defaults" => Read::read(value, at).map(ConfigEntry::ServiceDefaults),
         "service-resolver" => ServiceResolver::read(value, at).map(ConfigEntry::ServiceResolver),
         "service-intentions" => {

@@ -19,6 +19,7 @@
 
 mod address;
 mod assemble;
+mod authorization;
 mod cursor;
 mod defaults;
 mod document;
@@ -42,6 +43,7 @@ mod runtime;
 mod scalars;
 mod service;
 mod settings;
+mod sidecar;
 mod stanza;
 mod suggest;
 mod trust;
@@ -66,7 +68,9 @@ pub use intentions::{
 pub use json::parse_json;
 pub use load::{Format, MAX_FILE_BYTES, Source, load, parse, parse_with};
 pub use mode::{GatewayMode, ModeDecision, ModeLevel, gateway_mode};
-pub use proxy_config::{DnsDiscovery, GatewayOptions, ProxyConfig};
+pub use proxy_config::{
+    DnsDiscovery, GatewayOptions, ProxyConfig, SidecarOptions, UpstreamConfig, UpstreamOptions,
+};
 pub use resolver::{
     FailoverTarget, HashPolicy, LeastRequestConfig, LoadBalancer, ResolverFailover,
     ResolverRedirect, ResolverSubset, RingHashConfig, ServiceResolver,

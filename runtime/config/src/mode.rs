@@ -114,20 +114,7 @@ pub fn gateway_mode(
     let destination = upstream.destination_name.as_deref().unwrap_or_default();
     let source = entries.service_defaults(caller);
     let upstream_config = source.and_then(|entry| entry.upstream_config.as_ref());
-    let overridden = upstream_config.and_then(|config| {
-        let fits = |name: &Option<String>, wanted: &Option<String>| {
-            let default = |name: &Option<String>| name.as_deref().unwrap_or("default").to_owned();
-            default(name) == default(wanted)
-        };
-        config.overrides.iter().find(|item| {
-            item.name
-                .as_deref()
-                .is_some_and(|name| name.eq_ignore_ascii_case(destination))
-                && fits(&item.namespace, &upstream.destination_namespace)
-                && item.peer.as_deref().unwrap_or_default()
-                    == upstream.destination_peer.as_deref().unwrap_or_default()
-        })
-    });
+    let overridden = upstream_config.and_then(|config| config.overriding(upstream));
     let central = upstream.destination_type == DestinationType::Service;
     let of_entry = |entry: &'_ ServiceDefaults| entry.mesh_gateway.clone();
     let levels: [(ModeLevel, Option<MeshGatewayConfig>); 7] = [

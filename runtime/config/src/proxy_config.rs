@@ -1,5 +1,5 @@
-//! `proxy.config`: a map that Consul passes to the proxy unread, and the keys in it that matter to a
-//! mesh gateway.
+//! `proxy.config` and an upstream's `config`: maps that Consul passes to the proxy unread, and the
+//! keys in them that matter to a mesh gateway or a sidecar.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use plan::TcpKeepalive;
 
 use crate::defaults;
 
-use crate::fields::{At, Holds, Place, Read, record, the_object};
+use crate::fields::{At, Holds, Place, Read, Shape, record, the_object};
 use crate::scalars::{Map, words};
-use crate::service::TaggedAddress;
+use crate::service::{TaggedAddress, UpstreamLimits};
 use crate::suggest::normal;
 use crate::value::{Data, Object, Value};
 
@@ -35,6 +35,8 @@ pub struct ProxyConfig {
     pub object: Object,
     /// What matters to a gateway.
     pub gateway: GatewayOptions,
+    /// What matters to a sidecar.
+    pub sidecar: SidecarOptions,
 }
 
 impl Read for ProxyConfig {
@@ -58,11 +60,79 @@ impl Read for ProxyConfig {
         }
         let options = Value::new(value.span, Data::Object(options));
         let gateway = GatewayOptions::read(&options, at)?;
+        let sidecar = SidecarOptions::read(&pick(value, object, SidecarOptions::shape()), at)?;
         Some(Self {
             place: at.place(value.span),
             object: object.clone(),
             gateway,
+            sidecar,
         })
+    }
+}
+
+/// The entries whose keys the shape has.
+fn pick(value: &Value, object: &Object, shape: &Shape) -> Value {
+    let mut picked = Object::new();
+    for entry in object.entries() {
+        if shape.holds(&entry.key).is_some() {
+            // Keys of one object differ, so none is refused.
+            let _ = picked.insert(entry.key.clone(), entry.span, entry.value.clone());
+        }
+    }
+    Value::new(value.span, Data::Object(picked))
+}
+
+/// An upstream's `config`.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamConfig {
+    /// Where it stands.
+    pub place: Place,
+    /// Everything in it, as written.
+    pub object: Object,
+    /// What matters to a sidecar.
+    pub options: UpstreamOptions,
+}
+
+impl Read for UpstreamConfig {
+    const HOLDS: Holds = Holds::Free;
+
+    fn read(value: &Value, at: &At<'_>) -> Option<Self> {
+        let Some(object) = the_object(value, at, "an upstream's config")? else {
+            return Some(Self::default());
+        };
+        Some(Self {
+            place: at.place(value.span),
+            object: object.clone(),
+            options: UpstreamOptions::read(&pick(value, object, UpstreamOptions::shape()), at)?,
+        })
+    }
+}
+
+record! {
+    /// The keys of an upstream's `config` that matter to a proxy that is not Envoy.
+    pub struct UpstreamOptions("an upstream's config") {
+        /// How long connecting may take, in milliseconds.
+        connect_timeout_ms: Option<u32>,
+        /// Limits of its connections.
+        limits: Option<UpstreamLimits>,
+        /// Its protocol; tcp or not, bytes are passed on as they are.
+        protocol: Option<String>,
+    }
+}
+
+record! {
+    /// The keys of a sidecar's `proxy.config` that matter to a proxy that is not Envoy.
+    pub struct SidecarOptions("proxy.config") {
+        /// Where to listen for other proxies, instead of the service's address.
+        bind_address: Option<String>,
+        /// The port to listen on, instead of the service's.
+        bind_port: Option<u16>,
+        /// How long connecting to the service itself may take, in milliseconds.
+        local_connect_timeout_ms: Option<u32>,
+        /// The most connections at a time to the service.
+        max_inbound_connections: Option<u32>,
+        /// The service's protocol; tcp or not, bytes are passed on as they are.
+        protocol: Option<String>,
     }
 }
 
@@ -117,6 +187,28 @@ words! {
         LogicalDns = "logical_dns",
         /// Every address of every name.
         StrictDns = "strict_dns",
+    }
+}
+
+impl SidecarOptions {
+    /// These options, and those of `below` where these say nothing.
+    #[must_use]
+    pub(crate) fn over(&self, below: &Self) -> Self {
+        Self {
+            place: self.place.clone(),
+            bind_address: self
+                .bind_address
+                .clone()
+                .or_else(|| below.bind_address.clone()),
+            bind_port: self.bind_port.or(below.bind_port),
+            local_connect_timeout_ms: self
+                .local_connect_timeout_ms
+                .or(below.local_connect_timeout_ms),
+            max_inbound_connections: self
+                .max_inbound_connections
+                .or(below.max_inbound_connections),
+            protocol: self.protocol.clone().or_else(|| below.protocol.clone()),
+        }
     }
 }
 

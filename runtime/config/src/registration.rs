@@ -2,7 +2,7 @@
 //!
 //! Does what Consul's agent does with a registration: an inline sidecar becomes a service of its
 //! own, and what Consul would refuse is refused (agent/structs/structs.go `NodeService.Validate`),
-//! except port 0 of a gateway, which without Consul can mean any free port.
+//! except port 0 of a gateway or sidecar, which without Consul can mean any free port.
 
 use std::net::IpAddr;
 
@@ -20,6 +20,9 @@ use crate::settings::{Sidecar, Timeouts};
 
 /// The service meta by which a gateway carries the servers' traffic (WAN federation).
 const WAN_FEDERATION_META: &str = "consul-wan-federation";
+
+/// What port 0 means.
+const ANY_PORT: &str = "0 listens on a port that the kernel chooses anew at each start";
 
 /// What the definitions come to.
 #[derive(Default)]
@@ -226,7 +229,11 @@ impl Registrar<'_> {
             self.refuse(&place, "proxy.destination_service_name", what);
             return;
         };
-        let Some(port) = definition.port.filter(|port| *port > 0) else {
+        let options = match &self.entries.proxy_defaults {
+            Some(entry) => proxy.config.sidecar.over(&entry.config.sidecar),
+            None => proxy.config.sidecar.clone(),
+        };
+        let Some(port) = options.bind_port.or(definition.port) else {
             self.refuse(
                 &place,
                 "port",
@@ -234,7 +241,13 @@ impl Registrar<'_> {
             );
             return;
         };
-        let address = self.bind_ip(&place, "address", definition.address.as_deref());
+        if port == 0 {
+            self.notes.push(place.note("port", ANY_PORT));
+        }
+        let address = match options.bind_address.as_deref() {
+            None | Some("") => self.bind_ip(&place, "address", definition.address.as_deref()),
+            given => self.bind_ip(&place, "proxy.config.bind_address", given),
+        };
         self.check_upstreams(&proxy.upstreams);
         self.done.sidecars.push(Sidecar {
             place,
@@ -242,6 +255,8 @@ impl Registrar<'_> {
             name,
             service,
             service_id: proxy.destination_service_id.clone(),
+            namespace: definition.namespace.unwrap_or_default(),
+            partition: definition.partition,
             address,
             port,
             meta: definition
@@ -324,8 +339,7 @@ impl Registrar<'_> {
             return;
         };
         if port == 0 {
-            let why = "0 listens on a port that the kernel chooses anew at each start";
-            self.notes.push(place.note("port", why));
+            self.notes.push(place.note("port", ANY_PORT));
         }
         if !proxy.upstreams.is_empty() {
             let why = "a mesh gateway has no upstreams; they are not used";

@@ -5,8 +5,8 @@
 
 use crate::fields::record;
 use crate::mode::GatewayMode;
-use crate::proxy_config::ProxyConfig;
-use crate::scalars::{ConsulDuration, Map, Opaque, Secret, words};
+use crate::proxy_config::{ProxyConfig, UpstreamConfig};
+use crate::scalars::{ConsulDuration, Map, Secret, words};
 
 words! {
     /// What a service is (`kind`).
@@ -190,7 +190,7 @@ record! {
         /// The mode of that socket, in octal.
         local_bind_socket_mode: Option<String>,
         /// Settings of the proxy for this upstream, free of Consul's schema.
-        config: Opaque,
+        config: UpstreamConfig,
         /// Through which gateways it is reached.
         mesh_gateway: Option<MeshGatewayConfig>,
     }

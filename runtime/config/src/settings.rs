@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use plan::TcpKeepalive;
-use plan::mesh::{GatewayRegistration, Mesh};
+use plan::mesh::{GatewayRegistration, Mesh, SidecarRegistration};
 
 use crate::entries::ConfigEntries;
 use crate::error::Note;
@@ -23,6 +23,10 @@ pub struct Settings {
     pub gateways: Vec<GatewayRegistration>,
     /// The sidecars, in the order of the files.
     pub sidecars: Vec<Sidecar>,
+    /// Those of them to run, in the order of the files.
+    pub sidecar_registrations: Vec<SidecarRegistration>,
+    /// Why each of the others is explained but not run: at least one reason for each.
+    pub not_run: Vec<Note>,
     /// The other services, in the order of the files.
     pub services: Vec<ServiceDefinition>,
     /// The config entries.
@@ -60,6 +64,10 @@ pub struct Sidecar {
     pub service: String,
     /// The instance it stands for.
     pub service_id: Option<String>,
+    /// Its namespace; empty for the default one.
+    pub namespace: String,
+    /// Its admin partition; `None` for the own one.
+    pub partition: Option<String>,
     /// Where it listens for other proxies; `None` for all addresses.
     pub address: Option<IpAddr>,
     /// The port it listens on.

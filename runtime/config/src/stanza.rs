@@ -46,6 +46,8 @@ record! {
         identity: Map<IdentityStanza>,
         /// The same.
         identities: Map<IdentityStanza>,
+        /// What holds for a caller that no intention names.
+        default_intention_policy: Option<Spot<IntentionPolicy>>,
         /// Services of this datacenter and partition.
         service: Map<ServiceStanza>,
         /// The same.
@@ -136,6 +138,17 @@ record! {
         keepalive_probes: Option<Spot<u32>>,
         /// How long sent bytes may stay unacknowledged (`TCP_USER_TIMEOUT`).
         user_timeout: Option<Spot<Duration>>,
+    }
+}
+
+words! {
+    /// What holds for a caller that no intention names.
+    pub(crate) enum IntentionPolicy {
+        /// It may not connect.
+        #[default]
+        Deny = "deny",
+        /// It may connect.
+        Allow = "allow",
     }
 }
 
