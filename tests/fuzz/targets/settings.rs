@@ -1,11 +1,38 @@
-//! Whole files, the first byte says in which format: no panic, errors or usable settings, and never the token.
+//! Whole files, the first byte says in which format: no panic, errors or usable settings, and never the token or a
+//! key.
 #![no_main]
 
-use config::{Format, Source, parse};
+use std::{io, path::Path};
+
+use config::{Files, Format, PemFile, Source, parse_with};
 use libfuzzer_sys::fuzz_target;
 
 /// What the seeds have as their ACL token.
 const TOKEN: &str = "sesame-open";
+
+/// What every file that is named holds.
+const KEY: &str = "in-no-message";
+
+/// A certificate or a key under every name; one without a dot is not there.
+struct Certificates;
+
+impl Files for Certificates {
+    fn read(&self, path: &Path) -> io::Result<PemFile> {
+        let name = path.to_string_lossy();
+        if !name.contains('.') {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let label = if name.contains("key") {
+            "PRIVATE KEY"
+        } else {
+            "CERTIFICATE"
+        };
+        Ok(PemFile {
+            text: plan::Secret::new(format!("-----BEGIN {label}-----\n{KEY}\n")),
+            exposed: name.contains("open"),
+        })
+    }
+}
 
 fuzz_target!(|text: &str| {
     let (format, text) = match text.split_at_checked(1) {
@@ -14,11 +41,12 @@ fuzz_target!(|text: &str| {
         Some((_, rest)) => (Format::Yaml, rest),
         None => return,
     };
-    match parse(&[Source {
+    let source = Source {
         name: "file",
         text,
         format,
-    }]) {
+    };
+    match parse_with(&[source], &Certificates) {
         Ok(settings) => {
             for gateway in &settings.gateways {
                 assert!(
@@ -26,6 +54,15 @@ fuzz_target!(|text: &str| {
                 );
                 let plan = plan::gateway::plan(gateway, &settings.mesh);
                 assert!(!plan.listeners.is_empty());
+            }
+            assert!(settings.sidecar_registrations.len() <= settings.sidecars.len());
+            for sidecar in &settings.sidecar_registrations {
+                let plan = plan::sidecar::plan(sidecar, &settings.mesh);
+                assert!(!plan.identities.is_empty() && !plan.trust.is_empty());
+                assert_eq!(plan.listeners.len(), sidecar.upstreams.len() + 1);
+            }
+            for identity in &settings.mesh.identities {
+                assert!(!format!("{:?}", identity.key).contains(KEY));
             }
             for (_, _, mode) in settings.upstreams() {
                 assert_ne!(mode.mode, config::GatewayMode::Unset);
@@ -39,7 +76,10 @@ fuzz_target!(|text: &str| {
                 );
             }
         }
-        Err(errors) => assert!(!errors.is_empty()),
+        Err(errors) => {
+            assert!(!errors.is_empty());
+            assert!(!errors.to_string().contains(KEY) || text.contains(KEY));
+        }
     }
 });
 

@@ -1,0 +1,56 @@
+# The sidecar of service api in dc2, which web in dc1 calls (sidecar-web.hcl). api calls nobody.
+#
+#   lictor check configs/sidecar-api.hcl
+#   lictor run configs/sidecar-api.hcl
+
+# The sidecar as a service of its own.
+service {
+  name    = "api-sidecar-proxy"
+  kind    = "connect-proxy"
+  address = "192.0.2.31"
+  port    = 21000 # where the gateway and other sidecars connect
+
+  proxy {
+    destination_service_name = "api" # whose identity it shows
+    local_service_address    = "127.0.0.1"
+    local_service_port       = 9090
+  }
+}
+
+lictor {
+  datacenter   = "dc2"
+  trust_domain = "11111111-2222-3333-4444-555555555555.consul"
+
+  # Both the old and the new root, so that neither side is refused while certificates are renewed.
+  roots = ["certs/ca.pem", "certs/ca-next.pem"]
+
+  identity "api" {
+    certificate = "certs/api.pem"
+    key         = "certs/api-key.pem"
+  }
+
+  # Callers of a peered cluster are known by its trust domain.
+  peer "cluster-01" {
+    trust_domain = "99999999-8888-7777-6666-555555555555.consul"
+  }
+}
+
+# The most exact intention decides: web may, whatever the second entry says of everybody. Where
+# permissions look at requests (HTTP), the source counts as denied: connections are judged here.
+config_entries {
+  bootstrap = [
+    {
+      kind = "service-intentions"
+      name = "api"
+      sources = [
+        { name = "web", action = "allow" },
+        { name = "billing", peer = "cluster-01", action = "allow" },
+      ]
+    },
+    {
+      kind    = "service-intentions"
+      name    = "*"
+      sources = [{ name = "*", action = "deny" }]
+    },
+  ]
+}
