@@ -1,8 +1,8 @@
 //! The rules of the house that the compiler does not check: who may name whom, which crates may be
 //! linked, what a source file looks like. ARCHITECTURE.md says why they are so.
 //!
-//! It reads cargo's own view of the workspace (`cargo metadata`, for each triple in `targets/`) and
-//! the source files. It builds nothing and asks no network.
+//! It reads cargo's own view of the workspace (`cargo metadata`, for each triple with a budget in
+//! `targets/`) and the source files. It builds nothing and asks no network.
 //!
 //! `deny.toml` states the rules on external crates once more, for those who have cargo-deny; that
 //! tool takes minutes to compile, so the main points are held here, on what the binary links. Crates

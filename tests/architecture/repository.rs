@@ -93,12 +93,12 @@ fn metadata(triple: &str) -> Metadata {
     serde_json::from_slice(&output.stdout).expect("cargo's answer has the form of version 1")
 }
 
-/// The workspace as resolved for each triple that has a folder in `targets/`.
+/// The workspace as resolved for each triple that has a budget in `targets/`.
 pub(crate) fn workspaces() -> Vec<Metadata> {
     let folders = fs::read_dir(root().join("targets")).expect("targets/ is there");
     let triples: Vec<String> = folders
         .map(|entry| entry.expect("a folder can be read"))
-        .filter(|entry| entry.path().is_dir())
+        .filter(|entry| entry.path().join("budget.toml").exists())
         .map(|entry| entry.file_name().into_string().expect("a triple is ASCII"))
         .collect();
     assert!(triples.len() >= 3, "only {triples:?}");
