@@ -37,7 +37,8 @@ pub(crate) const TICK: Duration = Duration::from_millis(32);
 /// Events taken from the kernel at a time.
 const EVENTS: usize = 256;
 
-/// How long accepting stays paused when no connection ends meanwhile.
+/// How long accepting stays paused when no connection ends meanwhile, and how long it must then go well to count as
+/// resumed.
 const ACCEPT_RETRY: Duration = Duration::from_millis(250);
 
 /// The data plane without its driver.
@@ -65,8 +66,18 @@ pub(crate) struct Engine {
     pub(crate) greeters: VecDeque<Ticket>,
     /// How many of them each source has.
     pub(crate) sources: HashMap<IpAddr, u32>,
-    pub(crate) accept_paused: bool,
+    accepting: Accepting,
     draining: bool,
+}
+
+/// Whether connections are taken from the listeners' queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepting {
+    Normally,
+    /// There are no descriptors or no memory; the listeners are out of the set.
+    Paused,
+    /// After a pause, and not long enough ago to tell: a shortage that lasts is one pause, not four a second.
+    OnTrial,
 }
 
 impl Engine {
@@ -98,7 +109,7 @@ impl Engine {
             seed: seed | 1,
             greeters: VecDeque::new(),
             sources: HashMap::new(),
-            accept_paused: false,
+            accepting: Accepting::Normally,
             draining: false,
         })
     }
@@ -152,7 +163,7 @@ impl Engine {
                 continue;
             };
             let token = Token::Listener(*place).pack();
-            if !self.accept_paused {
+            if self.accepting != Accepting::Paused {
                 // Fails only at the kernel's limit of watches; such a listener would be deaf, so say so.
                 let added = self.epoll.add(&listening.socket, token, Interest::Readable);
                 added.map_err(|error| (listening.listener.address, error))?;
@@ -243,26 +254,28 @@ impl Engine {
 
     /// Stops accepting until a connection ends or a moment has passed.
     pub(crate) fn pause_accepting(&mut self, error: &io::Error) {
-        if self.accept_paused {
+        let before = std::mem::replace(&mut self.accepting, Accepting::Paused);
+        if before == Accepting::Paused {
             return;
         }
-        self.accept_paused = true;
         for listening in self.table.listeners.iter().flatten() {
             // A listener that is not in the set makes no events, which is all that is wanted.
             let _ = self.epoll.delete(&listening.socket);
         }
-        self.wheel
-            .set(self.accept_index(), self.now + ticks(ACCEPT_RETRY));
-        add(&self.counters.accept_pauses, 1);
-        self.observer.observe(&Event::AcceptPaused { error });
+        self.set_accept_timer();
+        if before == Accepting::Normally {
+            add(&self.counters.accept_pauses, 1);
+            self.observer.observe(&Event::AcceptPaused { error });
+        }
     }
 
+    /// Ends a pause, on trial: at once when a flow has ended, else after a while.
     pub(crate) fn resume_accepting(&mut self) {
-        if !self.accept_paused {
+        if self.accepting != Accepting::Paused {
             return;
         }
-        self.accept_paused = false;
-        self.wheel.clear(self.accept_index());
+        self.accepting = Accepting::OnTrial;
+        self.set_accept_timer();
         for (place, listening) in self.table.listeners.iter().enumerate() {
             let (Some(listening), Ok(place)) = (listening, u32::try_from(place)) else {
                 continue;
@@ -273,7 +286,22 @@ impl Engine {
                 Interest::Readable,
             );
         }
-        self.observer.observe(&Event::AcceptResumed);
+    }
+
+    fn on_accept_timer(&mut self) {
+        match self.accepting {
+            Accepting::Normally => {}
+            Accepting::Paused => self.resume_accepting(),
+            Accepting::OnTrial => {
+                self.accepting = Accepting::Normally;
+                self.observer.observe(&Event::AcceptResumed);
+            }
+        }
+    }
+
+    fn set_accept_timer(&mut self) {
+        self.wheel
+            .set(self.accept_index(), self.now + ticks(ACCEPT_RETRY));
     }
 
     /// The wheel's index for the end of a pause, just past those of the flows.
@@ -291,7 +319,7 @@ impl Engine {
         self.wheel.advance(self.now, &mut due);
         for index in due.drain(..) {
             if index == self.accept_index() {
-                self.resume_accepting();
+                self.on_accept_timer();
             } else if let Some(ticket) = self.flows.current(index) {
                 self.on_deadline(ticket);
             }
