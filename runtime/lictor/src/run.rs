@@ -179,16 +179,16 @@ impl Running {
 
     fn reload(&self) {
         self.tell(self.notifier.reloading());
+        let listened = self.proxy.listeners();
         if let Some(settings) = reload::reload(&self.files, &self.proxy, &self.log, &self.state) {
             let before = self.settings.replace(settings.runtime);
             self.say_what_needs_a_restart(&before);
             self.names.borrow_mut().follow(&self.proxy, &self.executor);
             for (name, address) in self.proxy.listeners() {
-                self.log.line(
-                    LogLevel::Debug,
-                    "listening",
-                    &[("name", &name), ("address", &address)],
-                );
+                if listened.iter().all(|(_, known)| *known != address) {
+                    self.log
+                        .info("listening", &[("name", &name), ("address", &address)]);
+                }
             }
         }
         self.tell(self.notifier.ready(&self.status()));
