@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{
-    AddressFamily, Shutdown, SocketType, bind, getsockname, listen, shutdown, socket,
+    AddressFamily, Shutdown, SocketFlags, SocketType, bind, getsockname, listen, shutdown,
+    socket_with,
 };
 
 use crate::wait::DEADLINE;
@@ -218,7 +219,8 @@ fn bound_to(address: SocketAddr) -> (OwnedFd, SocketAddr) {
     } else {
         AddressFamily::INET6
     };
-    let socket = socket(family, SocketType::STREAM, None).expect("a socket can be made");
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .expect("a socket can be made");
     bind(&socket, &address).expect("the address is ours");
     let address = getsockname(&socket)
         .ok()

@@ -116,8 +116,7 @@ impl fmt::Display for GatewayFile {
         writeln!(f, "  name = \"mesh-gateway\"\n  kind = \"mesh-gateway\"")?;
         writeln!(
             f,
-            "  address = \"{}\"
-  port = {}",
+            "  address = \"{}\"\n  port = {}",
             self.address, self.port
         )?;
         for lines in &self.service {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Instant;
 
-use crate::wait::DEADLINE;
+use crate::wait::{DEADLINE, until_true};
 
 /// All lines that a process has written so far. Clones look at the same lines.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +43,15 @@ impl Log {
     /// The lines so far as one text, for the message of a test that fails.
     pub fn text(&self) -> String {
         self.lock().lines.join("\n")
+    }
+
+    /// All lines, once the process has ended and so can write no more.
+    ///
+    /// # Panics
+    /// When it still could after the deadline.
+    pub fn to_end(&self) -> String {
+        until_true("the end of the log", || self.lock().ended);
+        self.text()
     }
 
     /// How many lines there are; what comes later is found by [`Log::wait_after`].
@@ -129,13 +138,17 @@ pub struct Event {
 impl Event {
     /// Reads a line; none when it is not of this form.
     pub fn parse(line: &str) -> Option<Self> {
-        let mut words = line.splitn(4, ' ');
-        let time = words.next()?;
+        let (time, rest) = line.split_once(' ')?;
         if !(time.ends_with('Z') && time.contains('T')) {
             return None;
         }
-        let (level, name) = (words.next()?.to_owned(), words.next()?.to_owned());
-        let fields = fields(words.next().unwrap_or_default())?;
+        let (level, rest) = rest.split_once(' ')?;
+        let (name, rest) = rest
+            .trim_start()
+            .split_once(' ')
+            .unwrap_or((rest.trim_start(), ""));
+        let (level, name) = (level.to_owned(), name.to_owned());
+        let fields = fields(rest)?;
         Some(Self {
             level,
             name,
@@ -185,7 +198,7 @@ mod tests {
     #[test]
     fn a_line_with_quoted_values_is_read() {
         let line =
-            r#"2026-01-02T03:04:05.678Z warn refused cause=not_tls detail="a \"b\" c=d" x=1"#;
+            r#"2026-01-02T03:04:05.678Z warn  refused cause=not_tls detail="a \"b\" c=d" x=1"#;
         let event = Event::parse(line).unwrap();
         assert_eq!(
             (event.level.as_str(), event.name.as_str()),

@@ -2,8 +2,13 @@
 //! sent, byte for byte and without keeping either: stricter than comparing hashes, and it says where.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
+
+use crate::backend::Backend;
+use crate::hello::read_hello;
 
 /// The stream of one seed: each word of eight bytes is a mix of the seed and its place (SplitMix64).
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +115,60 @@ pub fn exchange(
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
+
+/// A service that exchanges streams with each client after the ClientHello, and its word on each.
+#[derive(Debug)]
+pub struct Exchanger {
+    backend: Backend,
+    results: Receiver<io::Result<()>>,
+}
+
+impl Exchanger {
+    /// At an address, with `length` bytes each way.
+    pub fn at(
+        address: impl Into<SocketAddr>,
+        sends: Pattern,
+        receives: Pattern,
+        length: u64,
+    ) -> Self {
+        let (tell, results) = channel();
+        let serve = move |mut stream: TcpStream| {
+            stream
+                .set_read_timeout(Some(PATIENCE))
+                .expect("a timeout can be set");
+            read_hello(&mut stream);
+            let result = exchange(&stream, sends, receives, length);
+            tell.send(result).expect("the test waits for the result");
+        };
+        Self {
+            backend: Backend::at(address, serve),
+            results,
+        }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.backend.address()
+    }
+
+    /// Waits until so many exchanges are done, and well. What a client has sent has not arrived
+    /// before the service says so.
+    ///
+    /// # Panics
+    /// When one was not, or takes too long.
+    pub fn wait_for(&self, count: usize) {
+        for _ in 0..count {
+            let result = self
+                .results
+                .recv_timeout(PATIENCE)
+                .expect("an exchange that ends");
+            result.expect("the service's end of the exchange");
+        }
+    }
+}
+
+/// A pause that is longer than this, even in a bad network, is a flow that hangs.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 const WORD: u64 = 8;
 
