@@ -1,0 +1,46 @@
+//! Mesh TLS: identities, trust, verification by SPIFFE ID, and sessions.
+//!
+//! A context is everything one side of a listener or cluster needs: [`ServerContext`] for connections that come in,
+//! [`ClientContext`] for those that go out. It makes [`Session`]s, which turn bytes into bytes and do no I/O. Whatever
+//! changes (roots, leaf, intentions) makes a new context, and with it new caches: nothing that was learnt under the
+//! old ones, be it a session to resume or a chain that was verified, outlives them.
+//!
+//! Identity is always checked and names never are: the certificate of a peer must be an X.509-SVID
+//! (<https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md>) whose chain leads to the roots of the trust
+//! domain it names.
+//!
+//! # Implementation
+//!
+//! rustls with ring, through rustls's unbuffered API, which decrypts at about three times the speed of its buffered
+//! reader. A context costs 10 to 30 KB of heap, most of it caches; an idle session 3 to 5 KB, of which the peer's
+//! certificates and the keys are most, and no buffer. No thread, no clock of its own, no file, no environment
+//! variable, no key log. Early data (0-RTT) is neither sent nor taken: it can be replayed.
+
+mod contexts;
+mod der;
+mod error;
+mod identity;
+mod kept;
+mod leaf;
+mod options;
+mod outgoing;
+mod pem;
+mod provider;
+mod records;
+mod refusal;
+mod session;
+mod suites;
+mod trust;
+mod verify;
+
+pub use contexts::{ClientContext, ServerContext};
+pub use error::{Error, Side};
+pub use identity::Identity;
+pub use leaf::{Flaw, Validity};
+pub use options::{Clock, Options, Versions};
+pub use outgoing::Outgoing;
+pub use provider::AesSupport;
+pub use refusal::Refusal;
+pub use session::{Session, Step};
+pub use suites::Tls12Suites;
+pub use trust::{Roots, TrustBundle};

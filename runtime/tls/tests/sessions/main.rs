@@ -1,0 +1,16 @@
+//! Sessions, two at a time: handshakes that work and that must not, streams, and OpenSSL at the other end.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod handshake;
+mod mesh;
+mod openssl;
+mod refusals;
+mod stranger;
+mod stream;
