@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034
 # A service that speaks mutual TLS and a client of it, both OpenSSL's, for the tests of this folder.
 # To be sourced. The service reverses the lines that it gets, so an answer cannot be an echo of
-# something on the way; each side demands a certificate of the other.
+# something on the way, and closes at the line CLOSE; each demands a certificate of the other.
 
 TRUST_DOMAIN=11111111-2222-3333-4444-555555555555.consul
 SERVICE_NAME=api.default.dc1.internal.$TRUST_DOMAIN
@@ -32,7 +32,7 @@ serve() {
 # back reversed, over TLS that both sides verified.
 ask() {
     local got
-    got=$({ echo "$3"; sleep 1; } | timeout 20 openssl s_client -quiet -no_ign_eof \
+    got=$(printf "%s\nCLOSE\n" "$3" | timeout 20 openssl s_client -quiet -ign_eof \
         -connect "127.0.0.1:$2" -servername "$SERVICE_NAME" -verify_return_error \
         -CAfile "$1/ca.pem" -cert "$1/web.pem" -key "$1/web.key" 2>"$1/client.log") || true
     [ "$got" = "$(rev <<<"$3")" ] || {
