@@ -34,7 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tls", &["plan", "wire", "sys"]),
     ("dial", &["wire", "sys"]),
     ("consul", &["plan", "wire", "tls", "dial", "sys"]),
-    ("proxy", &["plan", "wire", "dial", "sys"]),
+    ("proxy", &["plan", "wire", "tls", "dial", "sys"]),
     (
         "lictor",
         &[

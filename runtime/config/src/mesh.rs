@@ -23,18 +23,6 @@ use crate::trust::Trust;
 /// The longest name of anything: a label of a host name, since names become parts of SNI.
 const MAX_NAME_BYTES: usize = 63;
 
-/// What [`is_label`] asks for.
-pub(crate) const LABEL: &str =
-    "a name is 1 to 63 letters, digits, '-' and '_', since it becomes part of SNI";
-
-/// Whether a name can be a label of SNI.
-pub(crate) fn is_label(name: &str) -> bool {
-    (1..=MAX_NAME_BYTES).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-}
-
 /// Joins what all stanzas say of the mesh.
 pub(crate) fn mesh(
     stanzas: &[Stanza],
@@ -126,8 +114,13 @@ impl Maker<'_> {
 
     /// Names become labels of SNI, so they are held to what a label may be.
     fn check_name(&mut self, place: &Place, name: &str) {
-        if !is_label(name) {
-            self.refuse(place, format!("'{name}': {LABEL}"));
+        let fits = name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || !fits {
+            let what =
+                "a name is 1 to 63 letters, digits, '-' and '_', since it becomes part of SNI";
+            self.refuse(place, format!("'{name}': {what}"));
         }
     }
 

@@ -17,7 +17,6 @@ use crate::authorization::intentions;
 use crate::entries::{ConfigEntries, MeshTlsDirection, UpstreamConfigItem};
 use crate::error::{Errors, Note};
 use crate::fields::{Place, Shape};
-use crate::mesh::{LABEL, is_label};
 use crate::mode::{GatewayMode, gateway_mode};
 use crate::proxy_config::{SidecarOptions, UpstreamOptions};
 use crate::service::{DestinationType, Expose, ProxyMode, Upstream as Given};
@@ -172,10 +171,6 @@ impl Maker<'_> {
     /// What `lictor { }` must say before any sidecar of this service can speak TLS.
     fn check_surroundings(&mut self) {
         let (sidecar, mesh) = (self.sidecar, self.around.mesh);
-        if !is_label(&sidecar.service) {
-            let why = format!("'{}': {LABEL}", sidecar.service);
-            self.reason(&sidecar.proxy.place, "destination_service_name", why);
-        }
         let identity = format!("identity \"{}\"", sidecar.service);
         let has_identity = mesh
             .identities
@@ -270,19 +265,6 @@ impl Maker<'_> {
         let address = self.ip(place, "local_bind_address", address);
         let namespace = given(upstream.destination_namespace.as_ref());
         let datacenter = given(upstream.datacenter.as_ref()).map(str::to_ascii_lowercase);
-        let names = [
-            (
-                "destination_name",
-                given(upstream.destination_name.as_ref()),
-            ),
-            ("destination_namespace", namespace),
-            ("datacenter", datacenter.as_deref()),
-        ];
-        for (key, name) in names {
-            if let Some(name) = name.filter(|name| !is_label(name)) {
-                self.reason(place, key, format!("'{name}': {LABEL}"));
-            }
-        }
         let mode = gateway_mode(
             &sidecar.service,
             &sidecar.proxy,

@@ -256,11 +256,6 @@ fn what_cannot_be_run_is_said_with_its_place_and_what_to_do() {
             "upstreams in other partitions are not supported; leave it out or name the own one",
         ),
         (
-            upstream(&format!("{port} datacenter = \"dc 2\"")),
-            "9:14: service.proxy.upstreams[0].datacenter",
-            "'dc 2': a name is 1 to 63 letters, digits, '-' and '_', since it becomes part of SNI",
-        ),
-        (
             upstream("local_bind_socket_path = \"/run/db.sock\""),
             "9:14: service.proxy.upstreams[0].local_bind_socket_path",
             "sockets with a path are not supported; give local_bind_address and local_bind_port",

@@ -12,25 +12,42 @@ pub(crate) fn check(arguments: &Check) -> Exit {
     };
     let plan = plans::plan(&settings);
     print_gateways(&settings, &plan);
-    for (sidecar, upstream, mode) in settings.upstreams() {
-        let destination = upstream.destination_name.as_deref().unwrap_or("?");
-        println!(
-            "sidecar   {}: upstream {destination}: gateway mode {mode}",
-            sidecar.name
-        );
-    }
-    if !settings.sidecars.is_empty() {
-        println!("note      sidecars are read and explained, but this version runs gateways only");
-    }
+    print_sidecars(&settings);
     for note in &settings.notes {
         println!("note      {note}");
     }
-    if settings.gateways.is_empty() {
-        println!("result    good, but nothing to run: no service of kind \"mesh-gateway\"");
-    } else {
+    if plans::has_work(&settings) {
         println!("result    good");
+    } else {
+        println!(
+            "result    good, but nothing to run: no mesh gateway, and no sidecar that can be run"
+        );
     }
     Exit::Ok
+}
+
+fn print_sidecars(settings: &Settings) {
+    for sidecar in &settings.sidecar_registrations {
+        println!(
+            "sidecar   {} for {}: listens on {}, passes on to {}",
+            sidecar.id, sidecar.service, sidecar.public, sidecar.local_app
+        );
+    }
+    for (sidecar, upstream, mode) in settings.upstreams() {
+        let destination = upstream.destination_name.as_deref().unwrap_or("?");
+        println!(
+            "upstream  {destination} of {}: gateway mode {mode}",
+            sidecar.name
+        );
+    }
+    if !settings.sidecar_registrations.is_empty() && cfg!(not(feature = "sidecar")) {
+        println!(
+            "note      this build has no TLS and refuses to run sidecars; build it with --features sidecar"
+        );
+    }
+    for reason in &settings.not_run {
+        println!("not run   {reason}");
+    }
 }
 
 fn print_gateways(settings: &Settings, plan: &Plan) {

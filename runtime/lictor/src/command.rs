@@ -72,9 +72,14 @@ pub(crate) struct Explain {
 
 pub(crate) fn print_version() -> Exit {
     println!(
-        "lictor {} for {}\nfeatures: mesh-gateway (SNI passthrough), splice, local file (HCL, JSON, YAML)",
+        "lictor {} for {}\nfeatures: mesh-gateway (SNI passthrough), splice, local file (HCL, JSON, YAML){}",
         env!("CARGO_PKG_VERSION"),
         env!("LICTOR_TARGET"),
+        if cfg!(feature = "sidecar") {
+            ", sidecar (TLS 1.2 and 1.3)"
+        } else {
+            ""
+        },
     );
     Exit::Ok
 }

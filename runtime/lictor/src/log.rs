@@ -140,7 +140,7 @@ impl Observer for Log {
                 server_name,
                 detail,
             } => {
-                let name = server_name.unwrap_or("-");
+                let name = server_name.filter(|name| !name.is_empty()).unwrap_or("-");
                 let fields: [Field<'_>; 5] = [
                     ("cause", &cause.name()),
                     ("client", &client),
@@ -156,9 +156,14 @@ impl Observer for Log {
                 cluster,
                 upstream,
             } => {
+                let name = if server_name.is_empty() {
+                    "-"
+                } else {
+                    server_name
+                };
                 let fields: [Field<'_>; 4] = [
                     ("client", &client),
-                    ("sni", &server_name),
+                    ("sni", &name),
                     ("cluster", &cluster),
                     ("upstream", &upstream),
                 ];
@@ -179,7 +184,7 @@ impl Observer for Log {
                 {
                     return;
                 }
-                let name = server_name.unwrap_or("-");
+                let name = server_name.filter(|name| !name.is_empty()).unwrap_or("-");
                 let seconds = format_args!("{:.3}", lasted.as_secs_f64());
                 let fields: [Field<'_>; 8] = [
                     ("client", &client),

@@ -21,14 +21,23 @@ pub(crate) fn load(files: &[PathBuf]) -> Result<Settings, Exit> {
     })
 }
 
-/// The Plan of all gateways that the files define. Gateways of one process share the mesh, so that their clusters of one
-/// name are the same.
+/// The Plan of all gateways and sidecars that the files define. Those of one process share the mesh, so that their
+/// clusters of one name are the same.
 pub(crate) fn plan(settings: &Settings) -> Plan {
     let mut whole = Plan::default();
-    for gateway in &settings.gateways {
-        let part = plan::gateway::plan(gateway, &settings.mesh);
+    let gateways = settings
+        .gateways
+        .iter()
+        .map(|gateway| plan::gateway::plan(gateway, &settings.mesh));
+    let sidecars = settings
+        .sidecar_registrations
+        .iter()
+        .map(|sidecar| plan::sidecar::plan(sidecar, &settings.mesh));
+    for part in gateways.chain(sidecars) {
         whole.listeners.extend(part.listeners);
         whole.clusters.extend(part.clusters);
+        whole.identities.extend(part.identities);
+        whole.trust.extend(part.trust);
     }
     whole
         .listeners
@@ -40,6 +49,23 @@ pub(crate) fn plan(settings: &Settings) -> Plan {
         .clusters
         .dedup_by(|later, first| later.name == first.name);
     whole
+        .identities
+        .sort_by(|one, other| one.name.cmp(&other.name));
+    whole
+        .identities
+        .dedup_by(|later, first| later.name == first.name);
+    whole
+        .trust
+        .sort_by(|one, other| one.trust_domain.cmp(&other.trust_domain));
+    whole
+        .trust
+        .dedup_by(|later, first| later.trust_domain == first.trust_domain);
+    whole
+}
+
+/// Whether the files define anything to run.
+pub(crate) fn has_work(settings: &Settings) -> bool {
+    !settings.gateways.is_empty() || !settings.sidecar_registrations.is_empty()
 }
 
 /// What the data plane needs of the settings apart from the Plan.

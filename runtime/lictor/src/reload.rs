@@ -11,7 +11,7 @@ use crate::{admin::State, log::Log, plans};
 enum Refused {
     Files(config::Errors),
     NothingToRun,
-    Listen(proxy::CannotListen),
+    Unfit(proxy::Unfit),
 }
 
 /// Reads the files and takes over what they say; on any error nothing changes. Gives the new settings.
@@ -39,8 +39,10 @@ pub(crate) fn reload(
             state.reloads_refused.set(state.reloads_refused.get() + 1);
             let error = match refused {
                 Refused::Files(errors) => errors.to_string(),
-                Refused::NothingToRun => "no service of kind \"mesh-gateway\" any more".to_owned(),
-                Refused::Listen(cannot) => cannot.to_string(),
+                Refused::NothingToRun => {
+                    "no mesh gateway and no sidecar that can be run any more".to_owned()
+                }
+                Refused::Unfit(unfit) => unfit.to_string(),
             };
             let detail = "the configuration in force goes on; try lictor check";
             log.line(
@@ -55,12 +57,12 @@ pub(crate) fn reload(
 
 fn try_reload(files: &[PathBuf], proxy: &Rc<Proxy>) -> Result<(Settings, proxy::Applied), Refused> {
     let settings = config::load(files).map_err(Refused::Files)?;
-    if settings.gateways.is_empty() {
+    if !plans::has_work(&settings) {
         return Err(Refused::NothingToRun);
     }
     let applied = proxy
         .apply(&plans::plan(&settings))
-        .map_err(Refused::Listen)?;
+        .map_err(Refused::Unfit)?;
     proxy.set_options(plans::options(&settings));
     Ok((settings, applied))
 }

@@ -27,9 +27,9 @@ pub(crate) fn run(arguments: &Run) -> Exit {
         Ok(settings) => settings,
         Err(exit) => return exit,
     };
-    if settings.gateways.is_empty() {
+    if !plans::has_work(&settings) {
         eprintln!(
-            "lictor: nothing to run: no service of kind \"mesh-gateway\" (sidecars are not run by this version)"
+            "lictor: nothing to run: no mesh gateway and no sidecar that can be run; lictor check says why"
         );
         return Exit::Config;
     }
@@ -52,6 +52,8 @@ struct Running {
     executor: Rc<LocalExecutor<'static>>,
     /// What the process runs by, as the files say it now.
     settings: RefCell<RuntimeSettings>,
+    /// Certificates and keys that the files name: watched like the files.
+    named: RefCell<Vec<PathBuf>>,
 }
 
 fn start(settings: Settings, files: &[PathBuf]) -> io::Result<Exit> {
@@ -63,9 +65,12 @@ fn start(settings: Settings, files: &[PathBuf]) -> io::Result<Exit> {
     let seed = sys::random::seed()?;
     let observer: Rc<dyn Observer> = Rc::clone(&log) as _;
     let proxy = Rc::new(Proxy::new(plans::options(&settings), observer, seed)?);
-    if let Err(cannot) = proxy.apply(&plans::plan(&settings)) {
-        eprintln!("lictor: {cannot}");
-        return Ok(Exit::Software);
+    if let Err(unfit) = proxy.apply(&plans::plan(&settings)) {
+        eprintln!("lictor: {unfit}");
+        return Ok(match unfit {
+            proxy::Unfit::Tls(_) => Exit::Config,
+            _ => Exit::Software,
+        });
     }
     for (name, address) in proxy.listeners() {
         log.info("listening", &[("name", &name), ("address", &address)]);
@@ -97,6 +102,7 @@ fn start(settings: Settings, files: &[PathBuf]) -> io::Result<Exit> {
         names: RefCell::new(Names::new()),
         executor: Rc::clone(&executor),
         settings: RefCell::new(settings.runtime),
+        named: RefCell::new(settings.files),
     });
     smol::block_on(executor.run(running.supervise(signals)))
 }
@@ -181,6 +187,7 @@ impl Running {
         self.tell(self.notifier.reloading());
         let listened = self.proxy.listeners();
         if let Some(settings) = reload::reload(&self.files, &self.proxy, &self.log, &self.state) {
+            self.named.replace(settings.files);
             let before = self.settings.replace(settings.runtime);
             self.say_what_needs_a_restart(&before);
             self.names.borrow_mut().follow(&self.proxy, &self.executor);
@@ -219,7 +226,9 @@ impl Running {
     async fn watch_files(&self) {
         loop {
             let changed = async {
-                let watch = Async::new(Watch::new(&self.files)?)?;
+                let mut watched = self.files.clone();
+                watched.extend(self.named.borrow().iter().cloned());
+                let watch = Async::new(Watch::new(&watched)?)?;
                 loop {
                     watch.readable().await?;
                     if watch.get_ref().drain()? {

@@ -6,6 +6,7 @@
 
 use std::{fmt, net::SocketAddr, os::fd::OwnedFd, rc::Rc};
 
+use plan::Inspect;
 use sys::{
     epoll::{Event as Readiness, Interest},
     socket::{self, Moved},
@@ -13,9 +14,11 @@ use sys::{
 use wire::client_hello::{self, MAX_FLIGHT_BYTES, Progress, Refusal, ServerName};
 
 use crate::{
+    chain::Chain,
+    cluster::Cluster,
     engine::{Engine, ticks},
     event::{Cause, Event, add},
-    flow::{Flow, Greeting, Stage},
+    flow::{Flow, Greeting, Secured, Stage},
     slab::Ticket,
     table::{Listener, Verdict},
     token::Token,
@@ -53,12 +56,14 @@ impl Engine {
     }
 
     fn admit(&mut self, client: OwnedFd, source: SocketAddr, listener: Rc<Listener>) {
+        let inspect = listener.inspect.get();
         let flow = Flow {
             client,
             source,
             listener,
             accepted: self.now,
             server_name: None,
+            chain: None,
             stage: Stage::Greeting(Greeting::default()),
         };
         let ticket = match self.flows.insert(flow) {
@@ -77,7 +82,10 @@ impl Engine {
             }
         };
         add(&self.counters.active, 1);
-        self.greet(ticket);
+        match inspect {
+            Inspect::ClientHello => self.greet(ticket),
+            Inspect::Nothing => self.classify(ticket, None, Vec::new()),
+        }
     }
 
     /// Reads what a client has sent of its ClientHello.
@@ -192,31 +200,63 @@ impl Engine {
         let Some(flow) = self.flows.get_mut(ticket) else {
             return;
         };
-        let Some(name) = name else {
-            let detail =
-                format_args!("the client sent no server name, so it is not a proxy of the mesh");
-            return self.refuse(ticket, Cause::NoServerName, detail);
-        };
-        let verdict = self.table.route(&flow.listener, name.as_str());
-        if let Verdict::To(cluster) = verdict {
-            return self.dial(ticket, cluster, name.as_str(), hello);
+        let name = name.map(ServerName::as_str);
+        let verdict = self.table.route(&flow.listener, name);
+        if let (Some(name), Verdict::Unknown(_) | Verdict::Refused(_)) = (name, &verdict) {
+            flow.server_name = Some(name.into());
         }
-        flow.server_name = Some(name.as_str().into());
+        let shown = name.unwrap_or_default();
         match verdict {
-            Verdict::To(_) => {}
+            Verdict::To(chain, cluster) => self.enter(ticket, chain, cluster, shown, hello),
             Verdict::Refused(reason) => {
                 self.refuse(ticket, Cause::ChainRefuses, format_args!("{reason}"))
             }
-            Verdict::Unknown(Some(cluster)) if cluster != name.as_str() => {
+            Verdict::Unknown(_) | Verdict::Nameless if name.is_none() => {
+                let detail = format_args!(
+                    "the client sent no server name, so it is not a proxy of the mesh"
+                );
+                self.refuse(ticket, Cause::NoServerName, detail);
+            }
+            Verdict::Unknown(Some(cluster)) if cluster != shown => {
                 let detail = format_args!("its rule leads to {cluster}, which does not exist");
                 self.refuse(ticket, Cause::UnknownServerName, detail);
             }
-            Verdict::Unknown(_) => {
+            Verdict::Unknown(_) | Verdict::Nameless => {
                 let detail = format_args!(
                     "no service, datacenter, server or peer here has this name; try lictor explain --sni"
                 );
                 self.refuse(ticket, Cause::UnknownServerName, detail);
             }
+        }
+    }
+
+    /// A connection has a chain and a cluster: on to TLS with the client, or straight to an endpoint.
+    fn enter(
+        &mut self,
+        ticket: Ticket,
+        chain: Rc<Chain>,
+        cluster: Rc<Cluster>,
+        name: &str,
+        first: Vec<u8>,
+    ) {
+        if chain.tls.is_some() || chain.spec.max_connections.is_some() {
+            let Some(flow) = self.flows.get_mut(ticket) else {
+                return;
+            };
+            if !chain.enter() {
+                let most = chain.spec.max_connections.unwrap_or_default();
+                return self.refuse(
+                    ticket,
+                    Cause::InboundLimit,
+                    format_args!("max_inbound_connections is {most}"),
+                );
+            }
+            flow.chain = Some(Rc::clone(&chain));
+        }
+        if chain.tls.is_some() {
+            self.open(ticket, &chain, cluster, name, first);
+        } else {
+            self.dial(ticket, cluster, name, first, Secured::default());
         }
     }
 
@@ -238,6 +278,15 @@ impl Engine {
                     );
                 }
             }
+            Stage::Opening(_) => self.on_client_opening(ticket, event),
+            Stage::Sealing(sealing) => {
+                sealing.client_ready |= event.readable();
+                sealing.client_hung_up |= event.hung_up();
+                if event.failed() {
+                    let detail = format_args!("reset while TLS with an endpoint was set up");
+                    self.refuse(ticket, Cause::ClientGone, detail);
+                }
+            }
             Stage::Relaying(_) => self.on_client_relaying(ticket, event),
         }
     }
@@ -250,7 +299,8 @@ impl Engine {
         self.counters.refuse(cause);
         let server_name = match &flow.stage {
             Stage::Dialing(dialing) => Some(&*dialing.server_name),
-            Stage::Greeting(_) | Stage::Relaying(_) => flow.server_name.as_deref(),
+            Stage::Sealing(sealing) => Some(&*sealing.server_name),
+            _ => flow.server_name.as_deref(),
         };
         self.observer.observe(&Event::Refused {
             cause,

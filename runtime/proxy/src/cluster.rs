@@ -6,12 +6,18 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use crate::tls::ClientContext;
 use plan::{
-    Balance, Discovery, EndpointAddress, Health,
+    Balance, Discovery, EndpointAddress, Health, Plan, UpstreamTls,
     balance::{Balancer, Target, Tried},
 };
 
-use crate::slab::Ticket;
+use crate::tls::Options as TlsOptions;
+use crate::{
+    chain::Materials,
+    secure::{self, Unusable},
+    slab::Ticket,
+};
 
 /// What is known of a host name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,11 +46,47 @@ pub(crate) enum NoTarget {
     AllTried,
 }
 
+/// What it takes to originate TLS, and what that was made from.
+#[derive(Debug)]
+pub(crate) struct UpstreamContext {
+    context: ClientContext,
+    spec: UpstreamTls,
+    materials: Materials,
+}
+
+impl UpstreamContext {
+    /// The context of a cluster; the one before, with its sessions, while nothing changed.
+    pub(crate) fn new(
+        cluster: &plan::Cluster,
+        plan: &Plan,
+        before: Option<&Option<Self>>,
+        secure: &TlsOptions,
+    ) -> Result<Option<Self>, Unusable> {
+        let Some(spec) = &cluster.tls else {
+            return Ok(None);
+        };
+        let materials = secure::materials(plan, &spec.identity, std::slice::from_ref(&spec.trust))?;
+        let same = before
+            .and_then(Option::as_ref)
+            .filter(|known| known.spec == *spec && known.materials == materials);
+        let context = match same {
+            Some(known) => known.context.clone(),
+            None => secure::client(spec, &materials, secure)?,
+        };
+        Ok(Some(Self {
+            context,
+            spec: spec.clone(),
+            materials,
+        }))
+    }
+}
+
 /// A cluster at work. Shared by the table and the flows that go to it, so that it outlives its place in the Plan.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) name: Box<str>,
     spec: RefCell<plan::Cluster>,
+    tls: RefCell<Option<UpstreamContext>>,
     targets: RefCell<Vec<Target>>,
     balancer: RefCell<Balancer>,
     /// Connections being made or open.
@@ -58,11 +100,12 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(spec: plan::Cluster, names: &Names) -> Self {
+    pub(crate) fn new(spec: plan::Cluster, tls: Option<UpstreamContext>, names: &Names) -> Self {
         let targets = targets(&spec, names);
         Self {
             name: spec.name.as_str().into(),
             spec: RefCell::new(spec),
+            tls: RefCell::new(tls),
             targets: RefCell::new(targets),
             balancer: RefCell::default(),
             connections: Cell::new(0),
@@ -73,7 +116,13 @@ impl Cluster {
     }
 
     /// Takes over a new description; says whether it differs.
-    pub(crate) fn update(&self, spec: &plan::Cluster, names: &Names) -> bool {
+    pub(crate) fn update(
+        &self,
+        spec: &plan::Cluster,
+        tls: Option<UpstreamContext>,
+        names: &Names,
+    ) -> bool {
+        *self.tls.borrow_mut() = tls;
         if *self.spec.borrow() == *spec {
             return false;
         }
@@ -85,6 +134,15 @@ impl Cluster {
     /// Works the targets out anew, after a name's addresses have changed.
     pub(crate) fn refresh(&self, names: &Names) {
         *self.targets.borrow_mut() = targets(&self.spec.borrow(), names);
+    }
+
+    pub(crate) fn tls(&self) -> std::cell::Ref<'_, Option<UpstreamContext>> {
+        self.tls.borrow()
+    }
+
+    /// What makes TLS sessions to it; `None` where it has no TLS.
+    pub(crate) fn client_context(&self) -> Option<ClientContext> {
+        self.tls.borrow().as_ref().map(|tls| tls.context.clone())
     }
 
     pub(crate) fn spec(&self) -> std::cell::Ref<'_, plan::Cluster> {
@@ -291,7 +349,7 @@ mod tests {
             host("b.example", Health::Healthy),
         ];
         let mut names = Names::new();
-        let cluster = Cluster::new(spec(endpoints.clone(), Discovery::StrictDns), &names);
+        let cluster = Cluster::new(spec(endpoints.clone(), Discovery::StrictDns), None, &names);
         assert_eq!(
             cluster.pick(&mut Tried::default(), |_| 0, &names),
             Err(NoTarget::Resolving)
@@ -307,7 +365,7 @@ mod tests {
         cluster.refresh(&names);
         assert_eq!(addresses(&cluster).len(), 3);
 
-        let logical = Cluster::new(spec(endpoints, Discovery::LogicalDns), &names);
+        let logical = Cluster::new(spec(endpoints, Discovery::LogicalDns), None, &names);
         assert_eq!(
             addresses(&logical),
             ["[2001:db8::1]:443", "192.0.2.1:443"],
@@ -327,13 +385,14 @@ mod tests {
                 vec![host("a.example", Health::Healthy)],
                 Discovery::StrictDns,
             ),
+            None,
             &names,
         );
         let refused = cluster.pick(&mut Tried::default(), |_| 0, &names);
         assert!(
             matches!(refused, Err(NoTarget::Unresolved(reason)) if reason.contains("no such name"))
         );
-        let cluster = Cluster::new(spec(vec![], Discovery::StrictDns), &names);
+        let cluster = Cluster::new(spec(vec![], Discovery::StrictDns), None, &names);
         assert_eq!(
             cluster.pick(&mut Tried::default(), |_| 0, &names),
             Err(NoTarget::NoEndpoints)
@@ -342,7 +401,7 @@ mod tests {
 
     #[test]
     fn the_limit_of_connections_holds() {
-        let cluster = Cluster::new(spec(vec![], Discovery::StrictDns), &Names::new());
+        let cluster = Cluster::new(spec(vec![], Discovery::StrictDns), None, &Names::new());
         assert!(cluster.enter() && cluster.enter() && !cluster.enter());
         cluster.leave();
         assert!(cluster.enter());

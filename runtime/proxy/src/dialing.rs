@@ -7,9 +7,10 @@
 //! The ClientHello is sent as soon as the kernel takes it. That send is also how an attempt is found to have succeeded
 //! or failed, so a connect to this machine or to a near one often costs no event at all.
 
-use std::{net::SocketAddr, os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, time::Duration};
 
-use plan::{Traffic, balance::Tried};
+use crate::tls::Outgoing;
+use plan::balance::Tried;
 use sys::{
     epoll::{Event as Readiness, Interest},
     socket::{self, Moved, TcpOptions},
@@ -18,9 +19,9 @@ use sys::{
 use crate::{
     cluster::{Cluster, NoTarget},
     engine::{Engine, chance, ticks},
-    event::{Cause, Event, add},
-    flow::{Attempt, Dialing, Direction, Relaying, Stage},
-    half::Half,
+    event::{Cause, add},
+    flow::{Attempt, Dialing, Greeting, Sealing, Secured, Stage},
+    relaying::Start,
     slab::Ticket,
     token::Token,
 };
@@ -36,21 +37,19 @@ const MAX_PATIENCE: Duration = Duration::from_secs(1);
 const PATIENT_TRIES: u32 = 8;
 
 impl Engine {
-    /// Starts to connect a flow whose server name leads to a cluster.
+    /// Starts to connect a flow that has a cluster to go to. `first` is what the client has sent: bytes to be passed on, or
+    /// plaintext where TLS with it is set up.
     pub(crate) fn dial(
         &mut self,
         ticket: Ticket,
         cluster: Rc<Cluster>,
         server_name: &str,
-        hello: Vec<u8>,
+        first: Vec<u8>,
+        mut secured: Secured,
     ) {
         let Some(flow) = self.flows.get_mut(ticket) else {
             return;
         };
-        let Stage::Greeting(greeting) = &flow.stage else {
-            return;
-        };
-        let awaited = greeting.awaited;
         if !cluster.enter() {
             flow.server_name = Some(server_name.into());
             let detail = format_args!(
@@ -59,33 +58,74 @@ impl Engine {
             );
             return self.refuse(ticket, Cause::ClusterLimit, detail);
         }
+        let mut hello = first;
+        if let Some(context) = cluster.client_context() {
+            let mut wire = Outgoing::new();
+            let begun = context.connect().and_then(|mut session| {
+                session.receive(&mut [], &mut wire, &mut |_| {})?;
+                Ok(session)
+            });
+            match begun {
+                Ok(session) => secured.upstream = Some(Box::new(session)),
+                Err(error) => {
+                    cluster.leave();
+                    return self.refuse(ticket, Cause::UpstreamTls, format_args!("{error}"));
+                }
+            }
+            secured.early = std::mem::replace(&mut hello, wire.bytes().to_vec());
+        }
+        let watched = secured.client.is_some();
         let deadline = self
             .now
             .saturating_add(ticks(cluster.spec().connect_timeout));
+        // One read stops at a ClientHello's longest; what else had come is no new event.
+        let awaited = match &flow.stage {
+            Stage::Greeting(greeting) => greeting.awaited,
+            _ => false,
+        };
+        if !watched && !self.watch_client(ticket) {
+            return cluster.leave();
+        }
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return;
+        };
         flow.stage = Stage::Dialing(Box::new(Dialing {
             cluster,
             hello,
             server_name: server_name.into(),
+            secured,
             tried: Tried::default(),
             attempts: heapless::Vec::new(),
             next_role: 0,
             deadline,
-            // One read stops at a ClientHello's longest; what else had come is no new event.
             client_ready: awaited,
             client_hung_up: false,
             failure: None,
         }));
-        if awaited {
-            let source = flow.source;
-            self.stop_awaiting(source);
-        } else if self
-            .epoll
-            .add(&flow.client, Token::Client(ticket).pack(), Interest::Stream)
-            .is_err()
-        {
-            return self.drop_flow(ticket);
-        }
         self.dial_on(ticket);
+    }
+
+    /// Sees to it that the client's events come, and that its ClientHello is awaited no more; false when the flow is gone.
+    pub(crate) fn watch_client(&mut self, ticket: Ticket) -> bool {
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return false;
+        };
+        let source = flow.source;
+        if let Stage::Greeting(greeting) = &mut flow.stage
+            && std::mem::take(&mut greeting.awaited)
+        {
+            self.stop_awaiting(source);
+            return true;
+        }
+        let token = Token::Client(ticket).pack();
+        let watched = self
+            .epoll
+            .add(&flow.client, token, Interest::Stream)
+            .is_ok();
+        if !watched {
+            self.drop_flow(ticket);
+        }
+        watched
     }
 
     /// Makes the next attempt, or gives up.
@@ -142,8 +182,14 @@ impl Engine {
             return true;
         };
         let options = tcp_options(&self.options.tcp, &dialing.cluster);
-        let started = socket::connect(target, &options)
-            .and_then(|socket| Ok((socket::send(&socket, &dialing.hello)?, socket)));
+        let started = socket::connect(target, &options).and_then(|socket| {
+            // Without a byte to send, only an event tells that it is connected.
+            let sent = match dialing.hello.as_slice() {
+                [] => Moved::WouldBlock,
+                hello => socket::send(&socket, hello)?,
+            };
+            Ok((sent, socket))
+        });
         let (sent, socket) = match started {
             Ok(started) => started,
             Err(error) => {
@@ -178,7 +224,15 @@ impl Engine {
             return false;
         }
         if let Moved::Bytes(sent) = sent {
-            self.establish(ticket, socket, target, role, sent);
+            self.establish(
+                ticket,
+                Attempt {
+                    socket,
+                    target,
+                    role,
+                },
+                sent,
+            );
             return true;
         }
         let patience = patience(&dialing.cluster);
@@ -202,8 +256,9 @@ impl Engine {
             return;
         };
         let dialing = match &mut flow.stage {
-            Stage::Greeting(_) => return,
+            Stage::Greeting(_) | Stage::Opening(_) => return,
             Stage::Dialing(dialing) => dialing,
+            Stage::Sealing(_) => return self.on_upstream_sealing(ticket, role, event),
             Stage::Relaying(relaying) if relaying.role == role => {
                 return self.on_upstream_relaying(ticket, event);
             }
@@ -220,16 +275,22 @@ impl Engine {
         let Some(attempt) = dialing.attempts.get(at) else {
             return;
         };
-        match socket::send(&attempt.socket, &dialing.hello) {
+        let sent = match dialing.hello.as_slice() {
+            [] => match socket::connected(&attempt.socket) {
+                Ok(()) => Ok(Moved::Bytes(0)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotConnected => {
+                    Ok(Moved::WouldBlock)
+                }
+                Err(error) => Err(error),
+            },
+            hello => socket::send(&attempt.socket, hello),
+        };
+        match sent {
             Ok(Moved::Bytes(sent)) => {
-                let Attempt {
-                    socket,
-                    target,
-                    role,
-                } = dialing.attempts.remove(at);
-                self.establish(ticket, socket, target, role, sent);
+                let attempt = dialing.attempts.remove(at);
+                self.establish(ticket, attempt, sent);
                 if event.readable() {
-                    self.on_upstream_relaying(ticket, event);
+                    self.on_upstream(ticket, role, event);
                 }
             }
             Ok(Moved::WouldBlock | Moved::End) => {}
@@ -242,62 +303,55 @@ impl Engine {
         }
     }
 
-    /// An upstream took the first `sent` bytes of the ClientHello: from here on bytes go both ways.
-    fn establish(
-        &mut self,
-        ticket: Ticket,
-        upstream: OwnedFd,
-        target: SocketAddr,
-        role: u8,
-        sent: usize,
-    ) {
+    /// An upstream is connected and took the first `sent` bytes: from here on bytes go both ways, or TLS is set up.
+    fn establish(&mut self, ticket: Ticket, upstream: Attempt, sent: usize) {
         let Some(flow) = self.flows.get_mut(ticket) else {
             return;
         };
-        let Stage::Dialing(dialing) = &mut flow.stage else {
+        if !matches!(flow.stage, Stage::Dialing(_)) {
+            return;
+        }
+        let stage = std::mem::replace(&mut flow.stage, Stage::Greeting(Greeting::default()));
+        let Stage::Dialing(dialing) = stage else {
             return;
         };
-        let mut out = Half::default();
-        out.carried = sent as u64;
-        out.hung_up = dialing.client_hung_up;
-        if let Some(rest) = dialing.hello.get(sent..).filter(|rest| !rest.is_empty()) {
-            out.hold(rest, &mut self.reserve);
-        }
-        let client_ready = dialing.client_ready;
-        let cluster = Rc::clone(&dialing.cluster);
-        cluster.note_connected(target);
-        if self.options.access_log {
-            self.observer.observe(&Event::Opened {
-                client: flow.source,
-                server_name: &dialing.server_name,
-                cluster: &cluster.name,
-                upstream: target,
-            });
-            flow.server_name = Some(std::mem::take(&mut dialing.server_name));
-        }
-        let timed =
-            cluster.spec().traffic == Traffic::Service && !self.options.idle_timeout.is_zero();
-        let back = Half::default();
-        flow.stage = Stage::Relaying(Relaying {
-            upstream,
-            target,
-            role,
+        let Dialing {
             cluster,
-            out,
-            back,
-            active: self.now,
-        });
-        if timed {
-            self.wheel.set(
-                ticket.index,
-                self.now.saturating_add(ticks(self.options.idle_timeout)),
-            );
-        } else {
-            self.wheel.clear(ticket.index);
+            hello,
+            server_name,
+            secured,
+            deadline,
+            client_ready,
+            client_hung_up,
+            ..
+        } = *dialing;
+        let rest = hello.get(sent..).unwrap_or_default().to_vec();
+        if secured.upstream.is_some() {
+            let sealing = Sealing {
+                upstream,
+                cluster,
+                server_name,
+                secured,
+                unsent: rest,
+                client_ready,
+                client_hung_up,
+            };
+            flow.stage = Stage::Sealing(Box::new(sealing));
+            return self.wheel.set(ticket.index, deadline);
         }
-        if client_ready {
-            self.pump(ticket, Direction::Out);
-        }
+        let start = Start {
+            upstream,
+            cluster,
+            server_name,
+            client_tls: secured.client,
+            upstream_tls: None,
+            out: rest,
+            back: secured.unsent,
+            carried: sent as u64,
+            client_ready,
+            client_hung_up,
+        };
+        self.relay(ticket, start);
     }
 
     fn give_up(&mut self, ticket: Ticket, cause: Cause) {

@@ -8,7 +8,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     io,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -19,12 +19,15 @@ use sys::{
     timer::Timer,
 };
 
+use crate::tls::Options as TlsOptions;
 use crate::{
     cluster::Resolution,
     event::{Cause, Counters, Event, Observer, add},
     flow::{Direction, Flow, Stage},
     options::Options,
+    proxy::Unfit,
     reserve::Reserve,
+    secure,
     slab::{Slab, Ticket},
     table::{Changes, Table},
     token::{MAX_SLOTS, Token},
@@ -58,6 +61,8 @@ pub(crate) struct Engine {
     pub(crate) counters: Rc<Counters>,
     pub(crate) observer: Rc<dyn Observer>,
     pub(crate) options: Options,
+    /// What every TLS context here has in common.
+    secure: TlsOptions,
     start: Instant,
     /// The tick of this turn.
     pub(crate) now: u32,
@@ -104,6 +109,7 @@ impl Engine {
             counters,
             observer,
             options,
+            secure: secure::options(),
             start: Instant::now(),
             now: 0,
             seed: seed | 1,
@@ -156,8 +162,8 @@ impl Engine {
     }
 
     /// Puts a Plan to work. Flows that it has no place for are cut.
-    pub(crate) fn apply(&mut self, plan: &Plan) -> Result<Changes, (SocketAddr, io::Error)> {
-        let changes = self.table.apply(plan, &self.options.tcp)?;
+    pub(crate) fn apply(&mut self, plan: &Plan) -> Result<Changes, Unfit> {
+        let changes = self.table.apply(plan, &self.options.tcp, &self.secure)?;
         for place in &changes.opened {
             let Some(listening) = self.table.listening(*place) else {
                 continue;
@@ -166,16 +172,21 @@ impl Engine {
             if self.accepting != Accepting::Paused {
                 // Fails only at the kernel's limit of watches; such a listener would be deaf, so say so.
                 let added = self.epoll.add(&listening.socket, token, Interest::Readable);
-                added.map_err(|error| (listening.listener.address, error))?;
+                added.map_err(|error| Unfit::Listen(listening.listener.address, error))?;
             }
         }
         if changes.clusters_removed {
             self.read_clock();
             self.cut_all(Cause::ClusterRemoved, |flow| match &flow.stage {
                 Stage::Greeting(_) => false,
+                Stage::Opening(opening) => opening.cluster.removed.get(),
                 Stage::Dialing(dialing) => dialing.cluster.removed.get(),
+                Stage::Sealing(sealing) => sealing.cluster.removed.get(),
                 Stage::Relaying(relaying) => relaying.cluster.removed.get(),
             });
+        }
+        if changes.security_changed {
+            self.recheck();
         }
         Ok(changes)
     }
@@ -246,7 +257,7 @@ impl Engine {
         };
         match &flow.stage {
             Stage::Relaying(_) => self.end(ticket, crate::event::End::Cut(cause)),
-            Stage::Greeting(_) | Stage::Dialing(_) => {
+            _ => {
                 self.refuse(ticket, cause, format_args!("{}", advice(cause)));
             }
         }
@@ -333,7 +344,16 @@ impl Engine {
         };
         match &flow.stage {
             Stage::Greeting(_) => self.cut(ticket, Cause::ClientHelloTimeout),
+            Stage::Opening(_) => {
+                let detail = format_args!("TLS was not set up within timeouts.client_hello");
+                self.refuse(ticket, Cause::TlsHandshake, detail);
+            }
             Stage::Dialing(_) => self.dial_on(ticket),
+            Stage::Sealing(sealing) => {
+                let target = sealing.upstream.target;
+                let detail = format_args!("{target} did not set up TLS within the connect timeout");
+                self.refuse(ticket, Cause::UpstreamTls, detail);
+            }
             Stage::Relaying(relaying) => {
                 let deadline = relaying.active + ticks(self.options.idle_timeout);
                 if deadline <= self.now {

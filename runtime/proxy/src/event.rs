@@ -34,6 +34,16 @@ pub enum Cause {
     NoEndpoints,
     /// The names of the cluster's endpoints have no addresses.
     NameResolution,
+    /// TLS with the client could not be set up: its certificate, as a rule.
+    TlsHandshake,
+    /// No intention lets the client's service in.
+    IntentionDenied,
+    /// The chain's limit on connections.
+    InboundLimit,
+    /// TLS with the upstream could not be set up: its certificate or ours, as a rule.
+    UpstreamTls,
+    /// A new Plan does not trust the peer of the connection any more.
+    TrustRemoved,
     /// Every endpoint that was tried failed.
     ConnectFailed,
     /// No endpoint answered within the connect timeout.
@@ -50,7 +60,7 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, in the order of the metrics.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 24] = [
         Self::ConnectionLimit,
         Self::HandshakeLimit,
         Self::ClusterLimit,
@@ -64,6 +74,11 @@ impl Cause {
         Self::ChainRefuses,
         Self::NoEndpoints,
         Self::NameResolution,
+        Self::TlsHandshake,
+        Self::IntentionDenied,
+        Self::InboundLimit,
+        Self::UpstreamTls,
+        Self::TrustRemoved,
         Self::ConnectFailed,
         Self::ConnectTimeout,
         Self::ClientGone,
@@ -89,6 +104,11 @@ impl Cause {
             Self::ChainRefuses => "chain_refuses",
             Self::NoEndpoints => "no_endpoints",
             Self::NameResolution => "name_resolution",
+            Self::TlsHandshake => "tls_handshake",
+            Self::IntentionDenied => "intention_denied",
+            Self::InboundLimit => "inbound_limit",
+            Self::UpstreamTls => "upstream_tls",
+            Self::TrustRemoved => "trust_removed",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::ClientGone => "client_gone",

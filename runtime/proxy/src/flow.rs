@@ -1,18 +1,21 @@
 //! A connection from its acceptance to its end.
 //!
 //! ```text
-//!   accepted ──► Greeting ──ClientHello──► Dialing ──connected──► Relaying ──► closed
-//!                   │                         │
-//!                   └── refused               └── refused: no endpoint
+//!   accepted ──► Greeting ──► Opening ──► Dialing ──► Sealing ──► Relaying ──► closed
+//!               ClientHello  TLS with    connecting  TLS with
+//!                            the client              the upstream
 //! ```
 //!
-//! The bytes that the client sent are kept, and sent on unaltered, once an upstream is connected.
+//! Opening and Sealing are passed over where TLS is neither terminated nor originated: then the bytes that the client sent are
+//! kept, and sent on unaltered, once an upstream is connected. Every stage but the last can end in a refusal.
 
 use std::{net::SocketAddr, os::fd::OwnedFd, rc::Rc};
 
 use plan::balance::Tried;
 
-use crate::{cluster::Cluster, half::Half, table::Listener, token::ATTEMPT_ROLES};
+use crate::tls::Session;
+
+use crate::{chain::Chain, cluster::Cluster, half::Half, table::Listener, token::ATTEMPT_ROLES};
 
 /// A connection.
 #[derive(Debug)]
@@ -22,8 +25,10 @@ pub(crate) struct Flow {
     pub(crate) listener: Rc<Listener>,
     /// The tick of its acceptance.
     pub(crate) accepted: u32,
-    /// Kept only for the access log.
+    /// Kept for the access log, and where TLS is terminated, to find the chain again.
     pub(crate) server_name: Option<Box<str>>,
+    /// The chain that it came in through, once that is known, for chains that count or authorize.
+    pub(crate) chain: Option<Rc<Chain>>,
     pub(crate) stage: Stage,
 }
 
@@ -32,8 +37,12 @@ pub(crate) struct Flow {
 pub(crate) enum Stage {
     /// The ClientHello is not whole yet.
     Greeting(Greeting),
+    /// TLS with the client is being set up.
+    Opening(Box<Opening>),
     /// An upstream is being connected.
     Dialing(Box<Dialing>),
+    /// TLS with the upstream is being set up.
+    Sealing(Box<Sealing>),
     /// Bytes go both ways.
     Relaying(Relaying),
 }
@@ -47,13 +56,23 @@ pub(crate) struct Greeting {
     pub(crate) awaited: bool,
 }
 
+/// What is kept while TLS with the client is being set up.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) session: Session,
+    /// What the client has not taken yet.
+    pub(crate) unsent: Vec<u8>,
+    pub(crate) cluster: Rc<Cluster>,
+}
+
 /// What is kept while an upstream is being connected.
 #[derive(Debug)]
 pub(crate) struct Dialing {
     pub(crate) cluster: Rc<Cluster>,
-    /// What the client has sent: its ClientHello, and what came with it.
+    /// What the upstream is sent first: what the client has sent, or our own ClientHello. Empty where neither is there.
     pub(crate) hello: Vec<u8>,
     pub(crate) server_name: Box<str>,
+    pub(crate) secured: Secured,
     pub(crate) tried: Tried,
     /// Attempts under way, the oldest first.
     pub(crate) attempts: heapless::Vec<Attempt, { ATTEMPT_ROLES as usize - 1 }>,
@@ -67,6 +86,32 @@ pub(crate) struct Dialing {
     pub(crate) client_hung_up: bool,
     /// The last failure.
     pub(crate) failure: Option<(SocketAddr, std::io::Error)>,
+}
+
+/// What TLS adds to a flow that is not relayed yet.
+#[derive(Debug, Default)]
+pub(crate) struct Secured {
+    /// TLS with the client, once it is set up.
+    pub(crate) client: Option<Box<Session>>,
+    /// TLS with the upstream, begun.
+    pub(crate) upstream: Option<Box<Session>>,
+    /// Plaintext of the client that waits for the upstream's TLS.
+    pub(crate) early: Vec<u8>,
+    /// What the client has not taken yet of its TLS.
+    pub(crate) unsent: Vec<u8>,
+}
+
+/// What is kept while TLS with the upstream is being set up.
+#[derive(Debug)]
+pub(crate) struct Sealing {
+    pub(crate) upstream: Attempt,
+    pub(crate) cluster: Rc<Cluster>,
+    pub(crate) server_name: Box<str>,
+    pub(crate) secured: Secured,
+    /// What the upstream has not taken yet.
+    pub(crate) unsent: Vec<u8>,
+    pub(crate) client_ready: bool,
+    pub(crate) client_hung_up: bool,
 }
 
 /// One attempt to connect.
@@ -86,6 +131,10 @@ pub(crate) struct Relaying {
     /// The role under which the upstream is in the epoll set.
     pub(crate) role: u8,
     pub(crate) cluster: Rc<Cluster>,
+    /// TLS with the client, where it is terminated.
+    pub(crate) client_tls: Option<Box<Session>>,
+    /// TLS with the upstream, where it is originated.
+    pub(crate) upstream_tls: Option<Box<Session>>,
     /// From the client to the upstream.
     pub(crate) out: Half,
     /// From the upstream to the client.

@@ -78,7 +78,7 @@ pub(crate) struct Half {
     /// The source will send no more than what it has sent.
     pub(crate) hung_up: bool,
     /// The end of the source's stream was read.
-    ended: bool,
+    pub(crate) ended: bool,
     /// The end was passed on.
     pub(crate) finished: bool,
     /// It stands in the queue for another turn.
@@ -86,15 +86,27 @@ pub(crate) struct Half {
 }
 
 impl Half {
-    /// Keeps bytes that are to go before all others.
+    /// Whether bytes wait for room.
+    pub(crate) fn holds(&self) -> bool {
+        !matches!(self.held, Held::Nothing)
+    }
+
+    /// Keeps bytes that are to go before any that are read later; behind those that are held already.
     pub(crate) fn hold(&mut self, bytes: &[u8], reserve: &mut Reserve) {
+        if bytes.is_empty() {
+            return;
+        }
         self.blocked = true;
-        if !bytes.is_empty() {
-            reserve.note_held(bytes.len());
-            self.held = Held::Bytes(Box::new(Leftover {
-                bytes: bytes.to_vec(),
-                at: 0,
-            }));
+        reserve.note_held(bytes.len());
+        match &mut self.held {
+            Held::Bytes(leftover) => leftover.bytes.extend_from_slice(bytes),
+            // A flow that splices has no bytes of ours: nothing is put before what is in its pipe.
+            Held::Nothing | Held::Pipe(_) => {
+                self.held = Held::Bytes(Box::new(Leftover {
+                    bytes: bytes.to_vec(),
+                    at: 0,
+                }));
+            }
         }
     }
 
@@ -134,7 +146,7 @@ impl Half {
     }
 
     /// Gives out what is held; false when the destination has no room for all of it.
-    fn give_held(
+    pub(crate) fn give_held(
         &mut self,
         destination: BorrowedFd<'_>,
         reserve: &mut Reserve,
@@ -238,8 +250,7 @@ impl Half {
                 .get(sent..count)
                 .unwrap_or_default()
                 .to_vec();
-            reserve.note_held(rest.len());
-            self.held = Held::Bytes(Box::new(Leftover { bytes: rest, at: 0 }));
+            self.hold(&rest, reserve);
             return Ok(true);
         }
         Ok(full || self.hung_up)

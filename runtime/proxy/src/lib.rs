@@ -16,21 +16,39 @@
 //! go on; six system calls to set a connection up beside what the kernel makes of it, two per message of up to 64 KiB.
 
 mod accept;
+mod chain;
 mod cluster;
 mod dialing;
 mod engine;
 mod event;
 mod flow;
 mod half;
+mod half_tls;
+mod opening;
 mod options;
 mod proxy;
 mod relaying;
 mod reserve;
+mod sealing;
 mod slab;
 mod table;
 mod token;
 mod wheel;
 
+#[cfg(feature = "tls")]
+mod secure;
+#[cfg(feature = "tls")]
+pub(crate) use ::tls;
+
+// Without the feature the same words are there and nothing can be said with them: a Plan with TLS is refused.
+#[cfg(not(feature = "tls"))]
+#[path = "without_tls/secure.rs"]
+mod secure;
+#[cfg(not(feature = "tls"))]
+#[path = "without_tls/tls.rs"]
+mod tls;
+
 pub use event::{Cause, Counters, End, Event, Observer};
 pub use options::Options;
-pub use proxy::{Applied, CannotListen, Proxy};
+pub use proxy::{Applied, Proxy, Unfit};
+pub use secure::Unusable;

@@ -19,6 +19,7 @@ use crate::{
     engine::Engine,
     event::{Cause, Counters, Observer},
     options::Options,
+    secure::Unusable,
 };
 
 /// How long the loop waits on its own set before it goes back to the reactor. Going back costs about as much as a
@@ -46,18 +47,22 @@ pub struct Applied {
     pub clusters_changed: usize,
 }
 
-/// A listener cannot be had. Nothing was changed.
+/// A Plan that cannot be put to work. Nothing was changed.
 #[derive(Debug)]
-pub struct CannotListen {
-    /// The address.
-    pub address: SocketAddr,
-    /// What the kernel says.
-    pub error: io::Error,
+#[non_exhaustive]
+pub enum Unfit {
+    /// A listener cannot be had: its address, and what the kernel says.
+    Listen(SocketAddr, io::Error),
+    /// An identity, roots or TLS parameters cannot be used.
+    Tls(Unusable),
 }
 
-impl fmt::Display for CannotListen {
+impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, error } = self;
+        let (address, error) = match self {
+            Self::Listen(address, error) => (address, error),
+            Self::Tls(unusable) => return unusable.fmt(f),
+        };
         write!(f, "cannot listen on {address}: {error}")?;
         match error.kind() {
             io::ErrorKind::AddrInUse => {
@@ -82,7 +87,7 @@ impl fmt::Display for CannotListen {
     }
 }
 
-impl std::error::Error for CannotListen {}
+impl std::error::Error for Unfit {}
 
 impl Proxy {
     /// A data plane that does nothing yet. `seed` varies the choices among endpoints.
@@ -105,10 +110,9 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// A new listener cannot be had; then the old Plan goes on.
-    pub fn apply(&self, plan: &Plan) -> Result<Applied, CannotListen> {
-        let changes = self.engine.borrow_mut().apply(plan);
-        let changes = changes.map_err(|(address, error)| CannotListen { address, error })?;
+    /// A new listener cannot be had, or TLS cannot be made of it; then the old Plan goes on.
+    pub fn apply(&self, plan: &Plan) -> Result<Applied, Unfit> {
+        let changes = self.engine.borrow_mut().apply(plan)?;
         Ok(Applied {
             listeners_opened: changes.opened.len(),
             listeners_closed: changes.closed,

@@ -3,15 +3,19 @@
 //! Only the direction that an event can have set free is tried: data on a side moves what comes from it, room on a side
 //! moves what was blocked towards it. A reset on one side becomes a reset on the other, an end becomes an end.
 
-use std::os::fd::AsFd;
+use std::{os::fd::AsFd, rc::Rc};
 
+use crate::tls::{Outgoing, Session};
+use plan::Traffic;
 use sys::{epoll::Event as Readiness, socket};
 
 use crate::{
-    engine::{Engine, TICK},
+    cluster::Cluster,
+    engine::{Engine, TICK, ticks},
     event::{End, Event, add},
-    flow::{Direction, Relaying, Stage},
+    flow::{Attempt, Direction, Relaying, Stage},
     half::{Broken, Half, Turn},
+    half_tls::Ends,
     slab::Ticket,
 };
 
@@ -53,7 +57,72 @@ impl Engine {
     fn half(&mut self, ticket: Ticket, direction: Direction) -> Option<&mut Half> {
         match &mut self.flows.get_mut(ticket)?.stage {
             Stage::Relaying(relaying) => Some(relaying.half(direction)),
-            Stage::Greeting(_) | Stage::Dialing(_) => None,
+            _ => None,
+        }
+    }
+
+    /// Starts to pass bytes on both ways.
+    pub(crate) fn relay(&mut self, ticket: Ticket, start: Start) {
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return;
+        };
+        let Start {
+            upstream,
+            cluster,
+            server_name,
+            client_tls,
+            upstream_tls,
+            ..
+        } = start;
+        let Attempt {
+            socket: upstream,
+            target,
+            role,
+        } = upstream;
+        let (mut out, mut back) = (Half::default(), Half::default());
+        out.carried = start.carried;
+        out.hung_up = start.client_hung_up;
+        out.hold(&start.out, &mut self.reserve);
+        back.hold(&start.back, &mut self.reserve);
+        cluster.note_connected(target);
+        if self.options.access_log {
+            self.observer.observe(&Event::Opened {
+                client: flow.source,
+                server_name: &server_name,
+                cluster: &cluster.name,
+                upstream: target,
+            });
+            flow.server_name = Some(server_name);
+        }
+        let timed =
+            cluster.spec().traffic == Traffic::Service && !self.options.idle_timeout.is_zero();
+        // Bytes may wait that no event will tell of: with TLS, or behind what the upstream had no room for.
+        let secured = client_tls.is_some() || upstream_tls.is_some();
+        let (pump_out, pump_back) = (secured || start.client_ready, secured || back.holds());
+        flow.stage = Stage::Relaying(Relaying {
+            upstream,
+            target,
+            role,
+            cluster,
+            client_tls,
+            upstream_tls,
+            out,
+            back,
+            active: self.now,
+        });
+        if timed {
+            self.wheel.set(
+                ticket.index,
+                self.now.saturating_add(ticks(self.options.idle_timeout)),
+            );
+        } else {
+            self.wheel.clear(ticket.index);
+        }
+        if pump_out {
+            self.pump(ticket, Direction::Out);
+        }
+        if pump_back {
+            self.pump(ticket, Direction::Back);
         }
     }
 
@@ -70,14 +139,33 @@ impl Engine {
             upstream,
             out,
             back,
+            client_tls,
+            upstream_tls,
             ..
         } = relaying;
         let (client, upstream) = (flow.client.as_fd(), upstream.as_fd());
-        let (half, other, source, destination) = match direction {
-            Direction::Out => (out, back, client, upstream),
-            Direction::Back => (back, out, upstream, client),
+        let (half, other, source, destination, decrypt, encrypt) = match direction {
+            Direction::Out => (out, back, client, upstream, client_tls, upstream_tls),
+            Direction::Back => (back, out, upstream, client, upstream_tls, client_tls),
         };
-        match half.pump(source, destination, &mut self.reserve) {
+        let mut answered = false;
+        let turn = if decrypt.is_none() && encrypt.is_none() {
+            half.pump(source, destination, &mut self.reserve)
+        } else {
+            let mut reply = Outgoing::new();
+            let ends = Ends {
+                source: decrypt.as_deref_mut(),
+                destination: encrypt.as_deref_mut(),
+            };
+            let turn = half.pump_tls(source, destination, ends, &mut self.reserve, &mut reply);
+            // What TLS answers (to a key update) goes the other way, behind what waits there.
+            answered = !reply.is_empty() && !other.finished;
+            if answered {
+                other.hold(reply.bytes(), &mut self.reserve);
+            }
+            turn
+        };
+        match turn {
             Ok(Turn::Idle) => {}
             Ok(Turn::Again) => {
                 if !half.queued {
@@ -88,13 +176,15 @@ impl Engine {
             Ok(Turn::Finished) => {
                 half.finished = true;
                 if other.finished {
-                    self.end(ticket, End::Finished);
-                } else {
-                    socket::finish_sending(destination);
+                    return self.end(ticket, End::Finished);
                 }
+                socket::finish_sending(destination);
             }
-            Err(Broken::Source) => self.end(ticket, broken(direction)),
-            Err(Broken::Destination) => self.end(ticket, broken(direction.reverse())),
+            Err(Broken::Source) => return self.end(ticket, broken(direction)),
+            Err(Broken::Destination) => return self.end(ticket, broken(direction.reverse())),
+        }
+        if answered {
+            self.pump(ticket, direction.reverse());
         }
     }
 
@@ -122,6 +212,9 @@ impl Engine {
         };
         relaying.out.release(&mut self.reserve);
         relaying.back.release(&mut self.reserve);
+        if let Some(chain) = &flow.chain {
+            chain.leave();
+        }
         relaying.cluster.leave();
         relaying.cluster.note_closed(relaying.target);
         add(&self.counters.sent, relaying.out.carried);
@@ -153,10 +246,14 @@ impl Engine {
             return;
         };
         self.forget(ticket);
+        if let Some(chain) = &flow.chain {
+            chain.leave();
+        }
         match &flow.stage {
             Stage::Greeting(greeting) if greeting.awaited => self.stop_awaiting(flow.source),
-            Stage::Greeting(_) | Stage::Relaying(_) => {}
+            Stage::Greeting(_) | Stage::Opening(_) | Stage::Relaying(_) => {}
             Stage::Dialing(dialing) => dialing.cluster.leave(),
+            Stage::Sealing(sealing) => sealing.cluster.leave(),
         }
     }
 
@@ -167,6 +264,24 @@ impl Engine {
             .active
             .set(self.counters.active.get().saturating_sub(1));
     }
+}
+
+/// What a flow brings along when its bytes begin to go both ways.
+pub(crate) struct Start {
+    pub(crate) upstream: Attempt,
+    pub(crate) cluster: Rc<Cluster>,
+    pub(crate) server_name: Box<str>,
+    pub(crate) client_tls: Option<Box<Session>>,
+    pub(crate) upstream_tls: Option<Box<Session>>,
+    /// What the upstream has not taken yet.
+    pub(crate) out: Vec<u8>,
+    /// What the client has not taken yet.
+    pub(crate) back: Vec<u8>,
+    /// Bytes that the upstream has taken.
+    pub(crate) carried: u64,
+    /// The client had an event meanwhile.
+    pub(crate) client_ready: bool,
+    pub(crate) client_hung_up: bool,
 }
 
 impl Relaying {

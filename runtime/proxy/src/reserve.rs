@@ -3,6 +3,7 @@
 //! All of it is bounded. When no pipe is left, bytes are copied; when no room is left, bytes stay in the kernel's
 //! receive buffer, and the sender learns of it by TCP's window. Nothing waits for anything here.
 
+use crate::tls::Outgoing;
 use sys::pipe::Pipe;
 
 /// Read at a time when copying. A TLS record is 16 KiB; four of them make one call worth its while.
@@ -15,6 +16,9 @@ const PIPE_BYTES: usize = 1024 * 1024;
 /// a quarter of the kernel's default share for a user without privileges.
 const MAX_PIPES: usize = 16;
 
+/// Read at a time with TLS when the room for held bytes is used up: about one record.
+const CROWDED_BYTES: usize = 16 * 1024;
+
 /// How many bytes all flows together may hold outside the kernel.
 const MAX_HELD_BYTES: usize = 1024 * 1024;
 
@@ -22,6 +26,10 @@ const MAX_HELD_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Reserve {
     pub(crate) scratch: Box<[u8]>,
+    /// Plaintext of one turn of a flow with TLS.
+    pub(crate) plain: Outgoing,
+    /// TLS records of one turn, for the side that the bytes go to.
+    pub(crate) records: Outgoing,
     idle_pipes: Vec<Pipe>,
     /// Pipes in being, idle or lent; at most `MAX_PIPES`.
     pipes: usize,
@@ -33,6 +41,8 @@ impl Reserve {
     pub(crate) fn new() -> Self {
         Self {
             scratch: vec![0; SCRATCH_BYTES].into(),
+            plain: Outgoing::new(),
+            records: Outgoing::new(),
             idle_pipes: Vec::new(),
             pipes: 0,
             held: 0,
@@ -64,6 +74,17 @@ impl Reserve {
     /// Whether a whole scratch buffer could be kept for a flow.
     pub(crate) fn has_room(&self) -> bool {
         self.held + self.scratch.len() <= MAX_HELD_BYTES
+    }
+
+    /// Where a read of a flow with TLS goes, which must be held whole if it cannot go on: a large one while there is room, a
+    /// small one after that.
+    pub(crate) fn room_for_records(&mut self) -> &mut [u8] {
+        let most = if self.has_room() {
+            SCRATCH_BYTES
+        } else {
+            CROWDED_BYTES
+        };
+        self.scratch.get_mut(..most).unwrap_or_default()
     }
 
     pub(crate) fn note_held(&mut self, bytes: usize) {

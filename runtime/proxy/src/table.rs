@@ -1,18 +1,22 @@
 //! The Plan at work: listening sockets, what each takes, and the clusters.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
-    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::OwnedFd,
     rc::Rc,
 };
 
-use plan::{FilterChain, Plan, Route, matching::ServerNameTable};
+use plan::{Inspect, Plan, Route};
 use sys::socket::{self, Family, TcpOptions};
 
-use crate::cluster::{Cluster, Names, Resolution};
+use crate::tls::Options as TlsOptions;
+use crate::{
+    chain::{Chain, Rules},
+    cluster::{Cluster, Names, Resolution, UpstreamContext},
+    proxy::Unfit,
+};
 
 /// Connections that wait to be accepted. The kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -25,7 +29,9 @@ pub(crate) struct Listener {
     configured: SocketAddr,
     /// The address it has.
     pub(crate) address: SocketAddr,
-    rules: RefCell<Rules>,
+    /// What is looked at before a chain is chosen.
+    pub(crate) inspect: Cell<Inspect>,
+    pub(crate) rules: RefCell<Rules>,
 }
 
 /// A listener's socket, which only the table holds: once the Plan drops it, no flow keeps it open.
@@ -35,19 +41,15 @@ pub(crate) struct Listening {
     pub(crate) socket: OwnedFd,
 }
 
-#[derive(Debug)]
-struct Rules {
-    chains: Vec<FilterChain>,
-    names: ServerNameTable,
-}
-
-/// Where a server name leads.
+/// Where a connection leads.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// To a cluster.
-    To(Rc<Cluster>),
-    /// Nowhere: there is no cluster of this name. `None` when the name matched no chain at all.
+    /// Through a chain to a cluster.
+    To(Rc<Chain>, Rc<Cluster>),
+    /// Nowhere: the cluster that it would lead to does not exist. `None` when no chain takes the name.
     Unknown(Option<String>),
+    /// Nowhere: its cluster would be that of its server name, and it has none.
+    Nameless,
     /// A chain refuses it, with this reason.
     Refused(String),
 }
@@ -73,6 +75,8 @@ pub(crate) struct Changes {
     pub(crate) clusters_removed: bool,
     /// How many clusters are new, changed or gone.
     pub(crate) clusters_changed: usize,
+    /// Whether flows with TLS must be looked at again: who may come in, who is trusted.
+    pub(crate) security_changed: bool,
 }
 
 impl Table {
@@ -80,46 +84,65 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// A new listener cannot be bound: which, and why.
+    /// A new listener cannot be bound, or an identity, roots or parameters cannot be used: which, and why.
     pub(crate) fn apply(
         &mut self,
         plan: &Plan,
         tcp: &TcpOptions,
-    ) -> Result<Changes, (SocketAddr, io::Error)> {
+        secure: &TlsOptions,
+    ) -> Result<Changes, Unfit> {
         let mut changes = Changes::default();
         if *plan == self.plan {
             return Ok(changes);
         }
-        // What can fail goes first.
+        // What can fail goes first: rules, TLS of clusters, sockets.
+        let mut rules = Vec::with_capacity(plan.listeners.len());
+        for wanted in &plan.listeners {
+            let place = self
+                .place_of(wanted)
+                .and_then(|place| self.listeners.get(place)?.as_ref());
+            let none = RefCell::default();
+            let before = place
+                .map_or(&none, |listening| &listening.listener.rules)
+                .borrow();
+            rules.push(Rules::new(&wanted.chains, plan, &before, secure).map_err(Unfit::Tls)?);
+        }
+        let mut contexts = Vec::with_capacity(plan.clusters.len());
+        for spec in &plan.clusters {
+            let before = self.clusters.get(&spec.name).map(|cluster| cluster.tls());
+            contexts.push(
+                UpstreamContext::new(spec, plan, before.as_deref(), secure).map_err(Unfit::Tls)?,
+            );
+        }
         let mut fresh = Vec::new();
         for wanted in &plan.listeners {
             if self.place_of(wanted).is_none() {
                 let family = family(plan, wanted.address);
                 let bound = socket::listen(wanted.address, family, BACKLOG, tcp)
                     .and_then(|socket| Ok((socket::local_address(&socket)?, socket)));
-                let (address, socket) = bound.map_err(|error| (wanted.address, error))?;
+                let (address, socket) =
+                    bound.map_err(|error| Unfit::Listen(wanted.address, error))?;
                 let listener = Rc::new(Listener {
                     name: wanted.name.clone(),
                     configured: wanted.address,
                     address,
-                    rules: RefCell::new(Rules::new(&wanted.chains)),
+                    inspect: Cell::new(wanted.inspect),
+                    rules: RefCell::default(),
                 });
                 fresh.push(Listening { listener, socket });
             }
         }
 
         for place in &mut self.listeners {
-            let kept = place.as_ref().and_then(|Listening { listener, .. }| {
+            let kept = place.as_ref().is_some_and(|listening| {
                 plan.listeners
                     .iter()
-                    .find(|wanted| listener.is(wanted))
-                    .map(|wanted| (listener, wanted))
+                    .any(|wanted| listening.listener.is(wanted))
             });
-            match kept {
-                Some((listener, wanted)) => {
-                    *listener.rules.borrow_mut() = Rules::new(&wanted.chains)
-                }
-                None => changes.closed += usize::from(place.take().is_some()),
+            if !kept && let Some(gone) = place.take() {
+                // Nobody authorizes what came in through it any more.
+                gone.listener.rules.take();
+                changes.closed += 1;
             }
         }
         for listening in fresh {
@@ -133,12 +156,27 @@ impl Table {
             }
             changes.opened.extend(u32::try_from(place));
         }
-        self.apply_clusters(plan, &mut changes);
+        for (wanted, rules) in plan.listeners.iter().zip(rules) {
+            let place = self
+                .place_of(wanted)
+                .and_then(|place| self.listeners.get(place)?.as_ref());
+            if let Some(Listening { listener, .. }) = place {
+                listener.inspect.set(wanted.inspect);
+                *listener.rules.borrow_mut() = rules;
+            }
+        }
+        self.apply_clusters(plan, contexts, &mut changes);
+        changes.security_changed = true;
         self.plan = plan.clone();
         Ok(changes)
     }
 
-    fn apply_clusters(&mut self, plan: &Plan, changes: &mut Changes) {
+    fn apply_clusters(
+        &mut self,
+        plan: &Plan,
+        contexts: Vec<Option<UpstreamContext>>,
+        changes: &mut Changes,
+    ) {
         self.clusters.retain(|name, cluster| {
             let stays = plan.cluster(name).is_some();
             if !stays {
@@ -148,11 +186,11 @@ impl Table {
             }
             stays
         });
-        for spec in &plan.clusters {
+        for (spec, context) in plan.clusters.iter().zip(contexts) {
             let changed = match self.clusters.get(&spec.name) {
-                Some(cluster) => cluster.update(spec, &self.names),
+                Some(cluster) => cluster.update(spec, context, &self.names),
                 None => {
-                    let cluster = Rc::new(Cluster::new(spec.clone(), &self.names));
+                    let cluster = Rc::new(Cluster::new(spec.clone(), context, &self.names));
                     self.clusters.insert(spec.name.clone(), cluster);
                     true
                 }
@@ -174,21 +212,20 @@ impl Table {
             .collect()
     }
 
-    /// Where a server name leads that came in through a listener. The name is lower case.
-    pub(crate) fn route(&self, listener: &Listener, server_name: &str) -> Verdict {
+    /// Where a connection leads that came in through a listener. The name is lower case.
+    pub(crate) fn route(&self, listener: &Listener, server_name: Option<&str>) -> Verdict {
         let rules = listener.rules.borrow();
-        let chain = rules
-            .names
-            .find(server_name)
-            .and_then(|at| rules.chains.get(at));
-        let name = match chain.map(|chain| &chain.route) {
-            Some(Route::Cluster(name)) => name.as_str(),
-            Some(Route::SniCluster) => server_name,
-            Some(Route::Refuse(reason)) => return Verdict::Refused(reason.clone()),
-            None => return Verdict::Unknown(None),
+        let Some(chain) = rules.find(server_name.unwrap_or_default()) else {
+            return Verdict::Unknown(None);
+        };
+        let name = match (&chain.spec.route, server_name) {
+            (Route::Cluster(name), _) => name.as_str(),
+            (Route::SniCluster, Some(name)) => name,
+            (Route::SniCluster, None) => return Verdict::Nameless,
+            (Route::Refuse(reason), _) => return Verdict::Refused(reason.clone()),
         };
         match self.clusters.get(name) {
-            Some(cluster) => Verdict::To(Rc::clone(cluster)),
+            Some(cluster) => Verdict::To(Rc::clone(chain), Rc::clone(cluster)),
             None => Verdict::Unknown(Some(name.to_owned())),
         }
     }
@@ -210,15 +247,6 @@ impl Listener {
     fn is(&self, wanted: &plan::Listener) -> bool {
         self.configured == wanted.address
             && (wanted.address.port() != 0 || self.name == wanted.name)
-    }
-}
-
-impl Rules {
-    fn new(chains: &[FilterChain]) -> Self {
-        Self {
-            chains: chains.to_vec(),
-            names: ServerNameTable::new(chains),
-        }
     }
 }
 

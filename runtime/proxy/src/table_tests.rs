@@ -27,11 +27,11 @@ fn cluster(name: &str, port: u16) -> plan::Cluster {
 }
 
 fn listener(name: &str, address: &str) -> plan::Listener {
-    let chain = FilterChain::passthrough;
+    let chain = plan::FilterChain::passthrough;
     plan::Listener {
         name: name.to_owned(),
         address: address.parse().unwrap(),
-        inspect: plan::Inspect::ClientHello,
+        inspect: Inspect::ClientHello,
         chains: vec![
             chain(
                 ServerNames::Exact("shut.td".to_owned()),
@@ -59,8 +59,7 @@ fn plan() -> Plan {
 
 fn apply(table: &mut Table, plan: &Plan) -> Changes {
     table
-        .apply(plan, &Options::default().tcp)
-        .map_err(|(_, error)| error)
+        .apply(plan, &Options::default().tcp, &crate::secure::options())
         .unwrap()
 }
 
@@ -70,16 +69,16 @@ fn a_name_leads_by_the_chains_of_its_listener() {
     apply(&mut table, &plan());
     let listener = Rc::clone(&table.listening(0).unwrap().listener);
     assert!(
-        matches!(table.route(&listener, "x.dc2.td"), Verdict::To(cluster) if &*cluster.name == "dc2.td")
+        matches!(table.route(&listener, Some("x.dc2.td")), Verdict::To(_, cluster) if &*cluster.name == "dc2.td")
     );
     assert!(
-        matches!(table.route(&listener, "api.td"), Verdict::To(cluster) if &*cluster.name == "api.td")
+        matches!(table.route(&listener, Some("api.td")), Verdict::To(_, cluster) if &*cluster.name == "api.td")
     );
     assert!(
-        matches!(table.route(&listener, "shut.td"), Verdict::Refused(reason) if reason == "shut")
+        matches!(table.route(&listener, Some("shut.td")), Verdict::Refused(reason) if reason == "shut")
     );
     assert!(matches!(
-        table.route(&listener, "other.td"),
+        table.route(&listener, Some("other.td")),
         Verdict::Unknown(Some(_))
     ));
 }
@@ -137,10 +136,13 @@ fn an_address_that_is_taken_changes_nothing() {
     next.clusters.clear();
     next.listeners
         .push(listener("more", &taken.local_addr().unwrap().to_string()));
-    let (address, error) = table.apply(&next, &Options::default().tcp).unwrap_err();
+    let unfit = table.apply(&next, &Options::default().tcp, &crate::secure::options());
+    let Err(Unfit::Listen(address, error)) = unfit else {
+        panic!("{unfit:?}")
+    };
     assert_eq!(
         (address, error.kind()),
-        (taken.local_addr().unwrap(), io::ErrorKind::AddrInUse)
+        (taken.local_addr().unwrap(), std::io::ErrorKind::AddrInUse)
     );
     assert_eq!((table.listeners.len(), table.clusters.len()), (2, 2));
 }

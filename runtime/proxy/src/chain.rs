@@ -1,0 +1,110 @@
+//! A filter chain at work: its match, its TLS, its intentions, its connections.
+
+use std::{cell::Cell, rc::Rc};
+
+use crate::tls::{Options as TlsOptions, ServerContext};
+use plan::{FilterChain, Identity, Plan, TrustBundle, matching::ServerNameTable};
+
+use crate::secure::{self, Unusable};
+
+/// A chain at work. Shared by its listener and the flows that came in through it.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(crate) spec: FilterChain,
+    /// What it takes to terminate TLS, and what that was made from.
+    pub(crate) tls: Option<(ServerContext, Materials)>,
+    /// Connections that came in through it.
+    connections: Cell<u32>,
+}
+
+/// The parts of a Plan that a context is made from; as long as they are the same, the context is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Materials {
+    pub(crate) identity: Identity,
+    pub(crate) trust: Vec<TrustBundle>,
+}
+
+/// The chains of a listener, ready for look-ups.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    chains: Vec<Rc<Chain>>,
+    names: ServerNameTable,
+}
+
+impl Rules {
+    /// The rules of these chains. Chains that are as before are kept, with their connections and their sessions.
+    pub(crate) fn new(
+        chains: &[FilterChain],
+        plan: &Plan,
+        before: &Self,
+        secure: &TlsOptions,
+    ) -> Result<Self, Unusable> {
+        let mut made = Vec::with_capacity(chains.len());
+        for spec in chains {
+            let materials = match &spec.tls {
+                Some(tls) => Some(secure::materials(plan, &tls.identity, &tls.trust)?),
+                None => None,
+            };
+            let same = before.chains.iter().find(|chain| {
+                chain.spec == *spec
+                    && chain.tls.as_ref().map(|(_, made_from)| made_from) == materials.as_ref()
+            });
+            made.push(match same {
+                Some(chain) => Rc::clone(chain),
+                None => Rc::new(Chain::new(spec.clone(), materials, secure)?),
+            });
+        }
+        Ok(Self {
+            chains: made,
+            names: ServerNameTable::new(chains),
+        })
+    }
+
+    /// The chain that a server name selects; the empty name where there is none.
+    pub(crate) fn find(&self, server_name: &str) -> Option<&Rc<Chain>> {
+        self.chains.get(self.names.find(server_name)?)
+    }
+}
+
+impl Chain {
+    fn new(
+        spec: FilterChain,
+        materials: Option<Materials>,
+        secure: &TlsOptions,
+    ) -> Result<Self, Unusable> {
+        let tls = match (&spec.tls, materials) {
+            (Some(wanted), Some(materials)) => {
+                let context = secure::server(&wanted.parameters, &materials, secure)?;
+                Some((context, materials))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            spec,
+            tls,
+            connections: Cell::new(0),
+        })
+    }
+
+    /// Notes a connection, unless the chain has all that it may have.
+    pub(crate) fn enter(&self) -> bool {
+        let count = self.connections.get();
+        if self.spec.max_connections.is_some_and(|most| count >= most) {
+            return false;
+        }
+        self.connections.set(count + 1);
+        true
+    }
+
+    /// Notes a connection that was let in before this chain was made.
+    pub(crate) fn take_over(&self) {
+        self.connections
+            .set(self.connections.get().saturating_add(1));
+    }
+
+    /// Notes that a connection which had entered is over.
+    pub(crate) fn leave(&self) {
+        self.connections
+            .set(self.connections.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,190 @@
+//! TLS with the upstream: the handshake, and whether it is who it should be.
+//!
+//! Not a byte of the client's is sent before the upstream has proven to be one of those that the cluster accepts.
+
+use std::os::fd::AsFd as _;
+
+use crate::tls::{Outgoing, Step};
+use sys::{
+    epoll::Event as Readiness,
+    socket::{self, Moved},
+};
+
+use crate::tls::Error as TlsError;
+use crate::{
+    engine::Engine,
+    event::Cause,
+    flow::{Flow, Greeting, Sealing, Stage},
+    opening::{FLIGHT_BYTES, flush},
+    relaying::Start,
+    slab::Ticket,
+};
+
+impl Engine {
+    /// An event on an upstream with which TLS is being set up.
+    pub(crate) fn on_upstream_sealing(&mut self, ticket: Ticket, role: u8, event: Readiness) {
+        let Some(Flow {
+            stage: Stage::Sealing(sealing),
+            ..
+        }) = self.flows.get_mut(ticket)
+        else {
+            return;
+        };
+        let Sealing {
+            upstream, unsent, ..
+        } = &mut **sealing;
+        if upstream.role != role {
+            return;
+        }
+        let target = upstream.target;
+        if event.writable() && flush(unsent, &upstream.socket).is_err() {
+            return self.refuse(
+                ticket,
+                Cause::UpstreamTls,
+                format_args!("{target} reset TLS"),
+            );
+        }
+        loop {
+            let Some(Flow {
+                stage: Stage::Sealing(sealing),
+                ..
+            }) = self.flows.get_mut(ticket)
+            else {
+                return;
+            };
+            let mut flight = [0; FLIGHT_BYTES];
+            let target = sealing.upstream.target;
+            let count = match socket::receive(sealing.upstream.socket.as_fd(), &mut flight) {
+                Ok(Moved::Bytes(count)) => count,
+                Ok(Moved::WouldBlock) => return,
+                Ok(Moved::End) | Err(_) => {
+                    let detail = format_args!(
+                        "{target} closed in the middle of TLS: no such name there, or no trust in us"
+                    );
+                    return self.refuse(ticket, Cause::UpstreamTls, detail);
+                }
+            };
+            if !self.seal_on(ticket, flight.get_mut(..count).unwrap_or_default()) {
+                return;
+            }
+        }
+    }
+
+    /// Gives the upstream's bytes to TLS, and TLS's to the upstream; true while the handshake goes on.
+    fn seal_on(&mut self, ticket: Ticket, bytes: &mut [u8]) -> bool {
+        let Some(Flow {
+            stage: Stage::Sealing(sealing),
+            ..
+        }) = self.flows.get_mut(ticket)
+        else {
+            return false;
+        };
+        let Sealing {
+            upstream,
+            secured,
+            unsent,
+            ..
+        } = &mut **sealing;
+        let target = upstream.target;
+        let Some(session) = &mut secured.upstream else {
+            return false;
+        };
+        let mut wire = Outgoing::new();
+        let step = session.receive(bytes, &mut wire, &mut |_| {});
+        unsent.extend_from_slice(wire.bytes());
+        let sent = flush(unsent, &upstream.socket);
+        match (step, sent) {
+            (Ok(Step::Handshaking), Ok(())) => return true,
+            (Ok(Step::Established), Ok(())) => self.sealed(ticket),
+            (Ok(_), Ok(())) => {
+                self.refuse(
+                    ticket,
+                    Cause::UpstreamTls,
+                    format_args!("{target} closed right after the handshake"),
+                );
+            }
+            (Err(error), _) => self.refuse(
+                ticket,
+                Cause::UpstreamTls,
+                format_args!("{target}: {error}"),
+            ),
+            (_, Err(error)) => self.refuse(
+                ticket,
+                Cause::UpstreamTls,
+                format_args!("{target}: {error}"),
+            ),
+        }
+        false
+    }
+
+    /// The upstream is who it should be: what has waited for that goes on its way.
+    fn sealed(&mut self, ticket: Ticket) {
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return;
+        };
+        let Stage::Sealing(sealing) =
+            std::mem::replace(&mut flow.stage, Stage::Greeting(Greeting::default()))
+        else {
+            return;
+        };
+        let Sealing {
+            upstream,
+            cluster,
+            server_name,
+            mut secured,
+            unsent,
+            client_ready,
+            client_hung_up,
+        } = *sealing;
+        let (mut out, mut back) = (Outgoing::new(), Outgoing::new());
+        out.extend(&unsent);
+        back.extend(&secured.unsent);
+        let mut plain = Vec::new();
+        let mut outcome = Ok(());
+        if let Some(session) = &mut secured.upstream {
+            // The Plan may have changed during the handshake.
+            outcome = match cluster.client_context() {
+                Some(context) => context.still_accepts(session),
+                None => Err(TlsError::Bug("the cluster has no TLS any more")),
+            };
+            outcome = outcome
+                .and_then(|()| {
+                    if secured.early.is_empty() {
+                        Ok(())
+                    } else {
+                        session.encrypt(&secured.early, &mut out)
+                    }
+                })
+                .and_then(|()| {
+                    session
+                        .receive(&mut [], &mut out, &mut |bytes| {
+                            plain.extend_from_slice(bytes)
+                        })
+                        .map(drop)
+                });
+        }
+        match &mut secured.client {
+            Some(session) if !plain.is_empty() => {
+                outcome = outcome.and_then(|()| session.encrypt(&plain, &mut back));
+            }
+            Some(_) => {}
+            None => back.extend(&plain),
+        }
+        let start = Start {
+            upstream,
+            cluster,
+            server_name,
+            client_tls: secured.client,
+            upstream_tls: secured.upstream,
+            out: out.bytes().to_vec(),
+            back: back.bytes().to_vec(),
+            carried: 0,
+            client_ready,
+            client_hung_up,
+        };
+        self.relay(ticket, start);
+        if outcome.is_err() {
+            self.cut(ticket, Cause::UpstreamTls);
+        }
+    }
+}
