@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use plan::spiffe::SpiffeId;
 use rustls::sign::CertifiedKey;
+use zeroize::Zeroizing;
 
 use crate::{
     error::Error,
@@ -13,7 +14,7 @@ use crate::{
 
 /// A certificate chain and its private key, which belong together. Cheap to clone.
 ///
-/// The key is held by ring, which gives it out to nobody, and by no copy of ours.
+/// The key is held by ring, which gives it out to nobody; our copy of its encoding is wiped.
 #[derive(Clone)]
 pub struct Identity {
     key: Arc<CertifiedKey>,
@@ -48,7 +49,7 @@ impl Identity {
             .first()
             .ok_or(Error::ConfigPem("it holds no CERTIFICATE block"))?;
         let leaf = Leaf::parse(leaf).map_err(Error::ConfigLeaf)?;
-        let key = pem::private_key(key)?;
+        let key = Zeroizing::new(pem::private_key(key)?);
         let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|_| {
             Error::ConfigKey(
                 "it is not P-256, P-384, Ed25519 or RSA of 2048 to 8192 bits, or it is broken",
