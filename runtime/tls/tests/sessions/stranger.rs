@@ -64,8 +64,12 @@ pub(crate) struct StrangeServer(pub(crate) ServerConfig);
 
 impl StrangeServer {
     pub(crate) fn new(version: &str, leaf: &Leaf) -> Self {
+        Self::with_provider(version, leaf, default_provider())
+    }
+
+    pub(crate) fn with_provider(version: &str, leaf: &Leaf, provider: CryptoProvider) -> Self {
         let (chain, key) = parts(leaf);
-        let config = ServerConfig::builder_with_provider(provider())
+        let config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions(version))
             .unwrap()
             .with_no_client_auth()
