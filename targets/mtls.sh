@@ -28,6 +28,38 @@ serve() {
     SERVICE_PORT=$(sed -n 's/^ACCEPT .*:\([0-9]*\)$/\1/p' "$1/service.log")
 }
 
+# serve_files FOLDER: the same with a service that sends the folder's files over HTTP.
+serve_files() {
+    # shellcheck disable=SC2164 # a shell of its own
+    (cd "$1"; exec openssl s_server -accept 0 -HTTP -Verify 1 -verify_return_error -CAfile ca.pem \
+        -cert api.pem -key api.key >service.log 2>&1) &
+    SERVICE_PID=$!
+    disown "$SERVICE_PID"
+    wait_for "$1/service.log" '^ACCEPT ' "$SERVICE_PID"
+    SERVICE_PORT=$(sed -n 's/^ACCEPT .*:\([0-9]*\)$/\1/p' "$1/service.log")
+}
+
+# download FOLDER PORT FILE BYTES: fetches a file through the gateway; it must be at least so long.
+download() {
+    local got
+    got=$(printf 'GET /%s HTTP/1.0\r\n\r\n' "$3" | timeout 300 openssl s_client -quiet -ign_eof \
+        -connect "127.0.0.1:$2" -servername "$SERVICE_NAME" -verify_return_error \
+        -CAfile "$1/ca.pem" -cert "$1/web.pem" -key "$1/web.key" 2>"$1/client.log" | wc -c)
+    [ "$got" -ge "$4" ] || { echo "got $got bytes of $4" >&2; return 1; }
+}
+
+# gateway_file FOLDER [LINES]: the example, on a free port, with a service that is SERVICE_PORT and
+# more lines of the stanza.
+gateway_file() {
+    sed "s/port = 8443/port = 0\n  address = \"127.0.0.1\"/; s/^  # Counters.*/service \"api\" { endpoints = [\"127.0.0.1:$SERVICE_PORT\"] }\n${2:-}/" \
+        targets/packages/gateway.hcl >"$1/gateway.hcl"
+}
+
+# listens FOLDER NAME: the port of a listener, from the log of lictor.
+listens() {
+    sed -nE "s/.* listening name=$2.* address=127\.0\.0\.1:([0-9]+).*/\1/p" "$1/log" | head -n 1
+}
+
 # ask FOLDER PORT WORD: sends a word through the gateway at this port of loopback; it must come
 # back reversed, over TLS that both sides verified.
 ask() {
