@@ -185,7 +185,7 @@ impl Observer for Log {
                     return;
                 }
                 let name = server_name.filter(|name| !name.is_empty()).unwrap_or("-");
-                let seconds = format_args!("{:.3}", lasted.as_secs_f64());
+                let seconds = Seconds(lasted);
                 let fields: [Field<'_>; 8] = [
                     ("client", &client),
                     ("sni", &name),
@@ -300,6 +300,15 @@ fn quoted(line: &mut String, value: &str) -> fmt::Result {
     }
     line.push('"');
     Ok(())
+}
+
+/// A duration in seconds, to the millisecond. Written without floats, whose formatting code is large.
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0.as_secs(), self.0.subsec_millis())
+    }
 }
 
 /// A time in UTC, to the millisecond.

@@ -155,7 +155,7 @@ impl Running {
             "draining",
             &[
                 ("connections", &connections),
-                ("seconds", &deadline.as_secs_f64()),
+                ("seconds", &log::Seconds(deadline)),
             ],
         );
 
