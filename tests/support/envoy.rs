@@ -52,38 +52,7 @@ impl EnvoyGateway {
     /// # Panics
     /// When there is no Envoy, or it does not start.
     pub fn start(self) -> Envoy {
-        let home = TempDir::new();
-        let config = home.write("envoy.json", self.bootstrap());
-        let admin_file = home.file("admin");
-        let mut command = Command::new(program());
-        command.args([
-            "--concurrency",
-            "1",
-            "--use-dynamic-base-id",
-            "--log-level",
-            "info",
-        ]);
-        command
-            .arg("--config-path")
-            .arg(config)
-            .arg("--admin-address-path")
-            .arg(&admin_file);
-        let pipes = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut child = pipes.spawn().expect(MISSING);
-        let log = Log::follow(child.stderr.take().expect("standard error is a pipe"));
-        log.wait_for_line("workers", |line| line.contains("starting workers"));
-        let admin = std::fs::read_to_string(admin_file).expect("Envoy writes its admin address");
-        let admin = Admin(admin.trim().parse().expect("an address"));
-        let address = listener(&admin.get("/listeners").1);
-        Envoy {
-            child,
-            log,
-            _home: home,
-            address,
-        }
+        Envoy::start(&self.bootstrap())
     }
 
     fn bootstrap(&self) -> String {
@@ -115,7 +84,43 @@ impl EnvoyGateway {
 }
 
 impl Envoy {
-    /// Where it listens as a gateway.
+    /// Starts one on a bootstrap configuration in JSON, whose one listener is named `default`.
+    pub(crate) fn start(bootstrap: &str) -> Self {
+        let home = TempDir::new();
+        let config = home.write("envoy.json", bootstrap);
+        let admin_file = home.file("admin");
+        let mut command = Command::new(program());
+        command.args([
+            "--concurrency",
+            "1",
+            "--use-dynamic-base-id",
+            "--log-level",
+            "info",
+        ]);
+        command
+            .arg("--config-path")
+            .arg(config)
+            .arg("--admin-address-path")
+            .arg(&admin_file);
+        let pipes = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = pipes.spawn().expect(MISSING);
+        let log = Log::follow(child.stderr.take().expect("standard error is a pipe"));
+        log.wait_for_line("workers", |line| line.contains("starting workers"));
+        let admin = std::fs::read_to_string(admin_file).expect("Envoy writes its admin address");
+        let admin = Admin(admin.trim().parse().expect("an address"));
+        let address = listener(&admin.get("/listeners").1);
+        Self {
+            child,
+            log,
+            _home: home,
+            address,
+        }
+    }
+
+    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

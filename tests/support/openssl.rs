@@ -120,8 +120,21 @@ pub fn client(
     server_name: &str,
     input: &[u8],
 ) -> Output {
+    client_with(&[], mesh, leaf, gateway, server_name, input)
+}
+
+/// The same, with more options of `s_client`.
+pub fn client_with(
+    options: &[&str],
+    mesh: &Mesh,
+    leaf: Option<&Leaf>,
+    gateway: SocketAddr,
+    server_name: &str,
+    input: &[u8],
+) -> Output {
     let mut command = Command::new("openssl");
     command.args(["s_client", "-quiet", "-verify", "3", "-verify_return_error"]);
+    command.args(options);
     command
         .arg("-connect")
         .arg(gateway.to_string())
@@ -154,6 +167,24 @@ pub fn client(
     let output = child.wait_with_output().expect("the child is ours");
     writes.join().expect("the writer does not panic");
     output
+}
+
+/// The certificate in PEM that a server shows to the bearer of this leaf.
+///
+/// # Panics
+/// When it shows none.
+pub fn certificate_shown(leaf: &Leaf, server: SocketAddr) -> String {
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-connect", &server.to_string()]);
+    command.arg("-cert").arg(&leaf.certificate);
+    command.arg("-key").arg(&leaf.key);
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.expect("no `openssl` on this machine: `./tests/run tools` installs it");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let end = "-----END CERTIFICATE-----";
+    let shown = said.split_once("-----BEGIN CERTIFICATE-----");
+    let shown = shown.and_then(|(_, rest)| rest.split_once(end));
+    shown.expect("a certificate").0.to_owned()
 }
 
 /// After this line s_server in its mode `-rev` closes; and every HTTP request ends with one of its

@@ -7,6 +7,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use rcgen::KeyPair;
+
 use crate::temp::TempDir;
 
 /// The certificate authority of one mesh.
@@ -35,7 +37,7 @@ impl Mesh {
             home,
             trust_domain: trust_domain.to_owned(),
         };
-        let subject = format!("/CN=pri-1a2b3c4d.consul.ca.{}.consul", mesh.short());
+        let subject = format!("/CN={}", mesh.root_name());
         mesh.new_key("root.key");
         mesh.openssl(&[
             &[
@@ -61,13 +63,10 @@ impl Mesh {
 
     /// Makes a leaf for a service in a datacenter.
     pub fn leaf(&self, service: &str, datacenter: &str) -> Leaf {
-        let name = format!("{service}.svc.default.{}.consul", self.short());
+        let name = self.common_name(service);
         let file = |kind: &str| format!("{service}-{datacenter}.{kind}");
         let (key, request, extensions) = (file("key"), file("csr"), file("ext"));
-        let id = format!(
-            "spiffe://{}/ns/default/dc/{datacenter}/svc/{service}",
-            self.trust_domain
-        );
+        let id = self.spiffe_id(service, datacenter);
         self.home.write(
             &extensions,
             format!("subjectAltName=URI:{id}\n{LEAF_EXTENSIONS}"),
@@ -107,6 +106,38 @@ impl Mesh {
             certificate: self.home.file(&file("pem")),
             key: self.home.file(&key),
             name,
+        }
+    }
+
+    /// The trust domain.
+    pub fn trust_domain(&self) -> &str {
+        &self.trust_domain
+    }
+
+    /// The SPIFFE ID of a service in a datacenter.
+    pub fn spiffe_id(&self, service: &str, datacenter: &str) -> String {
+        let trust_domain = &self.trust_domain;
+        format!("spiffe://{trust_domain}/ns/default/dc/{datacenter}/svc/{service}")
+    }
+
+    pub(crate) fn common_name(&self, service: &str) -> String {
+        format!("{service}.svc.default.{}.consul", self.short())
+    }
+
+    pub(crate) fn root_name(&self) -> String {
+        format!("pri-1a2b3c4d.consul.ca.{}.consul", self.short())
+    }
+
+    pub(crate) fn root_key(&self) -> PathBuf {
+        self.home.file("root.key")
+    }
+
+    /// Keeps a leaf that was made elsewhere.
+    pub(crate) fn keep(&self, stem: &str, service: &str, certificate: &str, key: &KeyPair) -> Leaf {
+        Leaf {
+            certificate: self.home.write(&format!("{stem}.pem"), certificate),
+            key: self.home.write(&format!("{stem}.key"), key.serialize_pem()),
+            name: self.common_name(service),
         }
     }
 

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
@@ -25,6 +25,7 @@ use crate::wait::DEADLINE;
 #[derive(Debug)]
 pub struct Launch {
     home: TempDir,
+    beside: Option<Arc<TempDir>>,
     prefix: Vec<OsString>,
 }
 
@@ -35,8 +36,15 @@ impl Launch {
         home.write(CONFIG, file);
         Self {
             home,
+            beside: None,
             prefix: Vec::new(),
         }
+    }
+
+    /// With another directory that it reads from, kept as long as it runs.
+    pub fn beside(mut self, directory: Arc<TempDir>) -> Self {
+        self.beside = Some(directory);
+        self
     }
 
     /// With at most so many open descriptors.
@@ -76,6 +84,7 @@ impl Launch {
             log,
             notify,
             home: self.home,
+            _beside: self.beside,
         };
         lictor.wait_for_notice("READY=1");
         lictor
@@ -108,6 +117,7 @@ pub struct Lictor {
     pub log: Log,
     notify: Notify,
     home: TempDir,
+    _beside: Option<Arc<TempDir>>,
 }
 
 impl Lictor {

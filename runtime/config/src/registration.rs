@@ -2,7 +2,7 @@
 //!
 //! Does what Consul's agent does with a registration: an inline sidecar becomes a service of its
 //! own, and what Consul would refuse is refused (agent/structs/structs.go `NodeService.Validate`),
-//! except port 0 of a gateway or sidecar, which without Consul can mean any free port.
+//! except port 0 of a gateway, a sidecar or an upstream, which without Consul can mean any free port.
 
 use std::net::IpAddr;
 
@@ -273,14 +273,20 @@ impl Registrar<'_> {
         let bind = |upstream: &Upstream| match &upstream.local_bind_socket_path {
             Some(path) if !path.is_empty() => Some(path.clone()),
             _ => {
-                let port = upstream.local_bind_port.filter(|port| *port > 0)?;
+                let port = upstream.local_bind_port?;
                 let address = upstream.local_bind_address.as_deref().unwrap_or_default();
                 let address = if address.is_empty() {
                     "127.0.0.1"
                 } else {
                     address
                 };
-                Some(format!("{address}:{port}"))
+                // Listeners on any free port are told apart by where they lead.
+                let to = match (port, &upstream.destination_name, &upstream.datacenter) {
+                    (0, Some(name), Some(datacenter)) => format!("{name}?dc={datacenter} at "),
+                    (0, Some(name), None) => format!("{name} at "),
+                    _ => String::new(),
+                };
+                Some(format!("{to}{address}:{port}"))
             }
         };
         for (at, upstream) in upstreams.iter().enumerate() {
@@ -313,6 +319,10 @@ impl Registrar<'_> {
                 self.refuse(&upstream.place, "local_bind_port", what);
                 continue;
             };
+            if upstream.local_bind_port == Some(0) {
+                self.notes
+                    .push(upstream.place.note("local_bind_port", ANY_PORT));
+            }
             let earlier = upstreams
                 .iter()
                 .take(at)

@@ -19,6 +19,9 @@ use crate::{Exit, admin, command::Run, log, log::Log, names::Names, plans, reloa
 /// Editors write a file in several steps; they are done well within this.
 const SETTLE: Duration = Duration::from_millis(200);
 
+/// How often it is tried to watch files that cannot be watched, such as in a folder that is gone.
+const MENDED: Duration = Duration::from_secs(5);
+
 /// Descriptors beside those of connections: listeners, pipes, files, the reactor's own.
 const OTHER_DESCRIPTORS: u64 = 128;
 
@@ -222,13 +225,13 @@ impl Running {
         }
     }
 
-    /// Reloads when a file changes. A watch follows links as they were, so each change makes a new one.
+    /// Reloads when a file changes. A watch follows links as they were, so each change makes a new one: before the
+    /// files are read, so that no change falls in between.
     async fn watch_files(&self) {
+        let mut watch = self.watch();
         loop {
             let changed = async {
-                let mut watched = self.files.clone();
-                watched.extend(self.named.borrow().iter().cloned());
-                let watch = Async::new(Watch::new(&watched)?)?;
+                let watch = std::mem::replace(&mut watch, Err(io::ErrorKind::Other.into()))?;
                 loop {
                     watch.readable().await?;
                     if watch.get_ref().drain()? {
@@ -236,14 +239,34 @@ impl Running {
                     }
                 }
             };
-            if let Err(error) = changed.await {
-                let detail = "changed files are not noticed; send SIGHUP to reload";
-                let fields: [log::Field<'_>; 2] = [("error", &error), ("detail", &detail)];
-                return self.log.line(LogLevel::Warn, "watch_failed", &fields);
+            match changed.await {
+                Ok(()) => drop(Timer::after(SETTLE).await),
+                Err(error) => {
+                    let detail =
+                        "changed files are not noticed until this is mended; send SIGHUP to reload";
+                    let fields: [log::Field<'_>; 2] = [("error", &error), ("detail", &detail)];
+                    self.log.line(LogLevel::Warn, "watch_failed", &fields);
+                    while self.watch().is_err() {
+                        Timer::after(MENDED).await;
+                    }
+                }
             }
-            Timer::after(SETTLE).await;
-            self.reload();
+            loop {
+                watch = self.watch();
+                let named = self.named.borrow().clone();
+                self.reload();
+                if *self.named.borrow() == named {
+                    break;
+                }
+            }
         }
+    }
+
+    /// A watch on every file that matters now.
+    fn watch(&self) -> io::Result<Async<Watch>> {
+        let mut watched = self.files.clone();
+        watched.extend(self.named.borrow().iter().cloned());
+        Async::new(Watch::new(&watched)?)
     }
 
     async fn end_log_periods(&self) {

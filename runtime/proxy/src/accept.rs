@@ -309,30 +309,38 @@ impl Engine {
             server_name,
             detail,
         });
-        // The client is owed nothing: if there is no room for the alert, it goes without.
-        let _ = match cause {
-            Cause::UnknownServerName | Cause::OddServerName | Cause::ChainRefuses => {
-                socket::send(&flow.client, &UNRECOGNIZED_NAME)
-            }
-            Cause::NoServerName => socket::send(&flow.client, &MISSING_EXTENSION),
-            Cause::MalformedClientHello => socket::send(&flow.client, &DECODE_ERROR),
-            Cause::NoEndpoints
-            | Cause::NameResolution
-            | Cause::ConnectFailed
-            | Cause::ConnectTimeout
-            | Cause::ClusterLimit => socket::send(&flow.client, &INTERNAL_ERROR),
-            _ => {
-                if matches!(
-                    cause,
-                    Cause::HandshakeLimit | Cause::ClientHelloTooLong | Cause::ClientHelloTimeout
-                ) {
-                    socket::reset_when_closed(&flow.client);
-                }
-                Ok(Moved::WouldBlock)
-            }
-        };
+        // Of us, a client knows TLS only where we read its ClientHello, and only until we have answered it ourselves.
+        let terminated = flow.chain.as_ref().is_some_and(|chain| chain.tls.is_some());
+        if flow.listener.inspect.get() == Inspect::ClientHello
+            && !terminated
+            && let Some(alert) = alert_for(cause)
+        {
+            // The client is owed nothing: if there is no room for the alert, it goes without.
+            let _ = socket::send(&flow.client, alert);
+        }
+        if matches!(
+            cause,
+            Cause::HandshakeLimit | Cause::ClientHelloTooLong | Cause::ClientHelloTimeout
+        ) {
+            socket::reset_when_closed(&flow.client);
+        }
         self.drop_flow(ticket);
     }
+}
+
+/// What a client that has sent a ClientHello is told.
+fn alert_for(cause: Cause) -> Option<&'static [u8]> {
+    Some(match cause {
+        Cause::UnknownServerName | Cause::OddServerName | Cause::ChainRefuses => &UNRECOGNIZED_NAME,
+        Cause::NoServerName => &MISSING_EXTENSION,
+        Cause::MalformedClientHello => &DECODE_ERROR,
+        Cause::NoEndpoints
+        | Cause::NameResolution
+        | Cause::ConnectFailed
+        | Cause::ConnectTimeout
+        | Cause::ClusterLimit => &INTERNAL_ERROR,
+        _ => return None,
+    })
 }
 
 fn is_greeting(flow: Option<&mut Flow>) -> bool {

@@ -125,14 +125,8 @@ impl Engine {
         let _ = flush(&mut opening.unsent, client);
         match step {
             Ok(Step::Handshaking) => return true,
-            Ok(Step::Established) => self.let_in(ticket),
-            Ok(Step::PeerClosed) => {
-                self.refuse(
-                    ticket,
-                    Cause::ClientGone,
-                    format_args!("closed right after the handshake"),
-                );
-            }
+            // A client with nothing to say may have said so already; it can still want to hear.
+            Ok(Step::Established | Step::PeerClosed) => self.let_in(ticket),
             Err(error) => self.refuse(ticket, Cause::TlsHandshake, format_args!("{error}")),
         }
         false

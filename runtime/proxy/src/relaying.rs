@@ -5,7 +5,7 @@
 
 use std::{os::fd::AsFd, rc::Rc};
 
-use crate::tls::{Outgoing, Session};
+use crate::tls::{Outgoing, Session, Step};
 use plan::Traffic;
 use sys::{epoll::Event as Readiness, socket};
 
@@ -84,6 +84,13 @@ impl Engine {
         out.hung_up = start.client_hung_up;
         out.hold(&start.out, &mut self.reserve);
         back.hold(&start.back, &mut self.reserve);
+        // Said along with the handshake: no read will tell it again.
+        let said_all = |tls: &Option<Box<Session>>| {
+            tls.as_ref()
+                .is_some_and(|session| session.step() == Step::PeerClosed)
+        };
+        out.ended = said_all(&client_tls);
+        back.ended = said_all(&upstream_tls);
         cluster.note_connected(target);
         if self.options.access_log {
             self.observer.observe(&Event::Opened {

@@ -95,14 +95,7 @@ impl Engine {
         let sent = flush(unsent, &upstream.socket);
         match (step, sent) {
             (Ok(Step::Handshaking), Ok(())) => return true,
-            (Ok(Step::Established), Ok(())) => self.sealed(ticket),
-            (Ok(_), Ok(())) => {
-                self.refuse(
-                    ticket,
-                    Cause::UpstreamTls,
-                    format_args!("{target} closed right after the handshake"),
-                );
-            }
+            (Ok(Step::Established | Step::PeerClosed), Ok(())) => self.sealed(ticket),
             (Err(error), _) => self.refuse(
                 ticket,
                 Cause::UpstreamTls,

@@ -1,0 +1,12 @@
+//! What lictor does as a sidecar: the real binary with TLS (feature `sidecar`), real sockets, real
+//! peers. One behaviour a file, each named for what is true if its tests pass.
+
+mod alike;
+mod beside_envoy;
+mod changes_bite;
+mod inbound;
+mod intentions_decide;
+mod limits_and_cost;
+mod outbound;
+mod without_tls;
+mod wrong_certificates;
