@@ -21,6 +21,7 @@ use sys::{
 };
 
 use crate::reserve::Reserve;
+use crate::tls::Error as TlsError;
 
 /// The most bytes of one direction moved in a turn; then other flows have theirs.
 const TURN_BYTES: usize = 2 * 1024 * 1024;
@@ -43,10 +44,12 @@ pub(crate) enum Turn {
 }
 
 /// Which side broke: was reset, as a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Broken {
     Source,
     Destination,
+    /// The source's TLS says so, and why.
+    SourceTls(Box<TlsError>),
 }
 
 #[derive(Debug, Default)]

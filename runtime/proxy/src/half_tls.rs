@@ -93,7 +93,7 @@ impl Half {
         match &mut ends.source {
             Some(session) => {
                 let step = session.receive(read, reply, &mut |piece| plain.extend(piece));
-                match step.map_err(|_| Broken::Source)? {
+                match step.map_err(|error| Broken::SourceTls(Box::new(error)))? {
                     Step::PeerClosed => self.ended = true,
                     Step::Handshaking | Step::Established => {}
                 }

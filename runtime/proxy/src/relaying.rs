@@ -5,14 +5,14 @@
 
 use std::{os::fd::AsFd, rc::Rc};
 
-use crate::tls::{Outgoing, Session, Step};
+use crate::tls::{Error as TlsError, Outgoing, Session, Step};
 use plan::Traffic;
 use sys::{epoll::Event as Readiness, socket};
 
 use crate::{
     cluster::Cluster,
     engine::{Engine, TICK, ticks},
-    event::{End, Event, add},
+    event::{Cause, End, Event, add},
     flow::{Attempt, Direction, Relaying, Stage},
     half::{Broken, Half, Turn},
     half_tls::Ends,
@@ -188,11 +188,36 @@ impl Engine {
                 socket::finish_sending(destination);
             }
             Err(Broken::Source) => return self.end(ticket, broken(direction)),
+            Err(Broken::SourceTls(error)) => {
+                if direction == Direction::Back {
+                    self.tell_of_upstream(ticket, &error);
+                }
+                return self.end(ticket, broken(direction));
+            }
             Err(Broken::Destination) => return self.end(ticket, broken(direction.reverse())),
         }
         if answered {
             self.pump(ticket, direction.reverse());
         }
+    }
+
+    /// Counts and tells what an upstream's TLS says: with TLS 1.3 it refuses our certificate only after the handshake is
+    /// done for us (RFC 8446 section 4.4.2.4).
+    fn tell_of_upstream(&mut self, ticket: Ticket, error: &TlsError) {
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return;
+        };
+        let Stage::Relaying(relaying) = &flow.stage else {
+            return;
+        };
+        self.counters.refuse(Cause::UpstreamTls);
+        self.observer.observe(&Event::Refused {
+            cause: Cause::UpstreamTls,
+            client: flow.source,
+            listener: &flow.listener.name,
+            server_name: flow.server_name.as_deref(),
+            detail: format_args!("{}: {error}", relaying.target),
+        });
     }
 
     /// Another turn for a direction that had more to move than its share.
