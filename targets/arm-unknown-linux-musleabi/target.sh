@@ -5,3 +5,4 @@ gnu=arm-linux-gnueabi       # the cross gcc that links, and its libc package's n
 libc=libc6-dev-armel-cross
 musl=arm-linux-musleabi     # the folder of the musl headers and objects
 qemu=qemu-arm-static
+wide_time=yes               # ask for a time of 64 bits
