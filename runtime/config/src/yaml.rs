@@ -18,11 +18,22 @@ use crate::value::{Data, Object, Span, Value};
 /// Names the first place that cannot be read.
 pub fn parse_yaml(text: &str) -> Result<Vec<Value>, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    read(text).map_err(|mut error| {
+        // The parser can be a line ahead where a block text is cut off by the end of the file.
+        let end = Cursor::end_of(text);
+        if error.span.line >= end.line {
+            error.span = error.span.min(end);
+        }
+        error
+    })
+}
+
+fn read(text: &str) -> Result<Vec<Value>, SyntaxError> {
     let mut parser = Parser::new_from_str(text);
     let mut documents = Vec::new();
     let mut open: Vec<Open> = Vec::new();
     while let Some(event) = parser.next_event() {
-        let (event, place) = event.map_err(|error| scan_error(&error, text))?;
+        let (event, place) = event.map_err(|error| scan_error(&error))?;
         let span = span_of(place.start.line(), place.start.col());
         let complete = match event {
             Event::StreamEnd => break,
@@ -181,12 +192,8 @@ fn plain_int(text: &str) -> Option<i64> {
 }
 
 /// At the end of a text saphyr names a line that is not there; the last character is meant.
-fn scan_error(error: &ScanError, text: &str) -> SyntaxError {
-    let mut span = span_of(error.marker().line(), error.marker().col());
-    let end = Cursor::end_of(text);
-    if span.line >= end.line {
-        span = span.min(end);
-    }
+fn scan_error(error: &ScanError) -> SyntaxError {
+    let span = span_of(error.marker().line(), error.marker().col());
     SyntaxError::new(span, format!("not YAML: {}", error.info()))
 }
 

@@ -338,3 +338,10 @@ fn nothing_of_a_value_is_shown_by_debug() {
     let file = hcl("token = \"sesame\"");
     assert!(!format!("{file:?} {:?}", at(&file, "token")).contains("sesame"));
 }
+
+#[test]
+fn an_error_behind_a_block_text_that_is_cut_off_is_inside_the_file() {
+    let text = "---\n: >-\n f\n? ";
+    let error = parse_yaml(text).unwrap_err();
+    assert!(error.span.line <= 4, "{error}");
+}
