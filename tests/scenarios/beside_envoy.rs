@@ -8,14 +8,17 @@ use support::client::{assert_refused, greet};
 use support::envoy::EnvoyGateway;
 use support::lab::{GatewayFile, TRUST_DOMAIN, sni};
 use support::openssl::{CLOSE, Server, Serves, client};
-use support::pattern::{Exchanger, Pattern, exchange};
+use support::pattern::{Exchanger, Pattern, exchange_then_finish};
 use support::pki::Mesh;
 
 const LENGTH: u64 = 16 << 20;
 
 /// A service that takes and gives a long stream after the ClientHello.
+///
+/// Not with each direction's end for itself: Envoy 1.40 drops what it still has to write to a slow
+/// service once both sides have finished, and that is not what these tests are about.
 fn bulk() -> Exchanger {
-    Exchanger::at(([127, 0, 0, 1], 0), Pattern(2), Pattern(1), LENGTH)
+    Exchanger::finishing_last_at(([127, 0, 0, 1], 0), Pattern(2), Pattern(1), LENGTH)
 }
 
 fn transfers(gateway: SocketAddr, bulk: &Exchanger) {
@@ -23,7 +26,7 @@ fn transfers(gateway: SocketAddr, bulk: &Exchanger) {
         for _ in 0..3 {
             scope.spawn(|| {
                 let stream = greet(gateway, &sni("bulk", "dc2"));
-                exchange(&stream, Pattern(1), Pattern(2), LENGTH).unwrap();
+                exchange_then_finish(&stream, Pattern(1), Pattern(2), LENGTH).unwrap();
             });
         }
     });

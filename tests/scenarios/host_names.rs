@@ -38,7 +38,8 @@ fn gateway(namespace: &Namespace, names: &[&str]) -> Gateway {
     let strict = "proxy { config { envoy_dns_discovery_type = \"strict_dns\" } }";
     let file = GatewayFile::new("dc1")
         .datacenter("dc2", &addresses)
-        .registration(strict);
+        .registration(strict)
+        .log("access = true");
     let launch = Launch::new(&file.to_string()).inside(namespace);
     namespace.run(|| Gateway::start(launch))
 }

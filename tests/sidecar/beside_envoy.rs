@@ -6,21 +6,23 @@ use std::io::Write;
 use support::client::{connect, ending, greet};
 use support::envoy_sidecar::{inbound, outbound};
 use support::lab::{GatewayFile, TRUST_DOMAIN, sni};
-use support::pattern::{Exchanger, Pattern, exchange};
+use support::pattern::{Exchanger, Pattern, exchange_then_finish};
 use support::pki::Mesh;
 use support::sidecar::SidecarFile;
 
 const LENGTH: u64 = 16 << 20;
 
+/// Not with each direction's end for itself: Envoy 1.40 drops what it still has to write to a slow
+/// service once both sides have finished, and that is not what these tests are about.
 fn bulk() -> Exchanger {
-    Exchanger::at(([127, 0, 0, 1], 0), Pattern(2), Pattern(1), LENGTH)
+    Exchanger::finishing_last_at(([127, 0, 0, 1], 0), Pattern(2), Pattern(1), LENGTH)
 }
 
 fn transfer(upstream: std::net::SocketAddr, app: &Exchanger) {
     // The second one resumes the first one's session, where Envoy does that.
     for _ in 0..2 {
         let stream = greet(upstream, "the app's own business");
-        exchange(&stream, Pattern(1), Pattern(2), LENGTH).unwrap();
+        exchange_then_finish(&stream, Pattern(1), Pattern(2), LENGTH).unwrap();
         app.wait_for(1);
     }
 }

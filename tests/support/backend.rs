@@ -154,7 +154,7 @@ impl Default for Refusing {
 #[derive(Debug)]
 pub struct BlackHole {
     _listener: OwnedFd,
-    _queued: Vec<TcpStream>,
+    _queued: TcpStream,
     address: SocketAddr,
 }
 
@@ -174,11 +174,10 @@ impl BlackHole {
     pub fn bound_at(address: SocketAddr) -> Self {
         let (listener, address) = bound_to(address);
         listen(&listener, 0).expect("a bound socket can listen");
-        let mut queued = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&address, FULL_AFTER) {
-            queued.push(stream);
-            assert!(queued.len() < 16, "the queue of {address} does not fill");
-        }
+        // A queue of length 0 holds one connection all the same.
+        let queued = TcpStream::connect(address).expect("the queue takes one");
+        let next = TcpStream::connect_timeout(&address, FULL_AFTER);
+        assert!(next.is_err(), "the queue of {address} does not fill");
         Self {
             _listener: listener,
             _queued: queued,

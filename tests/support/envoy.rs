@@ -20,6 +20,7 @@ pub struct Envoy {
     pub log: Log,
     _home: TempDir,
     address: SocketAddr,
+    admin: Admin,
 }
 
 /// What an Envoy gateway is to know.
@@ -117,6 +118,7 @@ impl Envoy {
             log,
             _home: home,
             address,
+            admin,
         }
     }
 
@@ -128,6 +130,10 @@ impl Envoy {
 
 impl Drop for Envoy {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (_, counters) = self.admin.get("/stats?filter=cx_&usedonly");
+            eprintln!("--- Envoy's counters of connections\n{counters}");
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

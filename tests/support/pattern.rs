@@ -87,8 +87,8 @@ impl Pattern {
     }
 }
 
-/// Sends `length` bytes of one stream while it receives as many of another, both ways at full speed;
-/// after the last byte sent it has finished, and the other side must have, too, after its last.
+/// Sends `length` bytes of one stream while it receives as many of another, both ways at full speed.
+/// Each direction is finished after its last byte, whatever still comes in the other.
 ///
 /// # Errors
 /// Of the connection.
@@ -101,18 +101,57 @@ pub fn exchange(
     receives: Pattern,
     length: u64,
 ) -> io::Result<()> {
+    exchange_until(stream, sends, receives, length, Finishes::WhenSent)
+}
+
+/// The same, but a side finishes only when it has received all, too, so that nothing is under way
+/// when the connection ends.
+///
+/// # Errors
+/// Of the connection.
+///
+/// # Panics
+/// When other bytes arrive, or more.
+pub fn exchange_then_finish(
+    stream: &TcpStream,
+    sends: Pattern,
+    receives: Pattern,
+    length: u64,
+) -> io::Result<()> {
+    exchange_until(stream, sends, receives, length, Finishes::WhenReceived)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finishes {
+    WhenSent,
+    WhenReceived,
+}
+
+fn exchange_until(
+    stream: &TcpStream,
+    sends: Pattern,
+    receives: Pattern,
+    length: u64,
+    finishes: Finishes,
+) -> io::Result<()> {
     thread::scope(|scope| {
         let sender = scope.spawn(move || {
             let mut to = stream;
             sends.send(&mut to, length)?;
-            stream.shutdown(Shutdown::Write)
+            match finishes {
+                Finishes::WhenSent => stream.shutdown(Shutdown::Write),
+                Finishes::WhenReceived => Ok(()),
+            }
         });
         let mut from = stream;
         receives.receive(&mut from, length)?;
+        let sent = sender.join();
+        sent.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        if finishes == Finishes::WhenReceived {
+            stream.shutdown(Shutdown::Write)?;
+        }
         assert_eq!(from.read(&mut [0])?, 0, "more bytes than were sent");
-        sender
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        Ok(())
     })
 }
 
@@ -124,12 +163,33 @@ pub struct Exchanger {
 }
 
 impl Exchanger {
-    /// At an address, with `length` bytes each way.
+    /// At an address, with `length` bytes each way, as [`exchange`] does.
     pub fn at(
         address: impl Into<SocketAddr>,
         sends: Pattern,
         receives: Pattern,
         length: u64,
+    ) -> Self {
+        Self::new(address.into(), sends, receives, length, Finishes::WhenSent)
+    }
+
+    /// The same, as [`exchange_then_finish`] does.
+    pub fn finishing_last_at(
+        address: impl Into<SocketAddr>,
+        sends: Pattern,
+        receives: Pattern,
+        length: u64,
+    ) -> Self {
+        let finishes = Finishes::WhenReceived;
+        Self::new(address.into(), sends, receives, length, finishes)
+    }
+
+    fn new(
+        address: SocketAddr,
+        sends: Pattern,
+        receives: Pattern,
+        length: u64,
+        finishes: Finishes,
     ) -> Self {
         let (tell, results) = channel();
         let serve = move |mut stream: TcpStream| {
@@ -137,7 +197,7 @@ impl Exchanger {
                 .set_read_timeout(Some(PATIENCE))
                 .expect("a timeout can be set");
             read_hello(&mut stream);
-            let result = exchange(&stream, sends, receives, length);
+            let result = exchange_until(&stream, sends, receives, length, finishes);
             tell.send(result).expect("the test waits for the result");
         };
         Self {
