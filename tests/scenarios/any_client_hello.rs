@@ -8,6 +8,7 @@ use support::backend::{Backend, echo};
 use support::client::{assert_echo, connect, echoing};
 use support::hello::{Hello, read_hello};
 use support::lab::{GatewayFile, sni};
+use support::wait::DEADLINE;
 
 /// A service that says which ClientHello it was sent, then echoes.
 fn witness() -> (Backend, Receiver<Vec<u8>>) {
@@ -31,7 +32,7 @@ fn passes(hello: &Hello, pieces: usize) {
         client.write_all(piece).unwrap();
     }
     assert!(
-        told.recv().unwrap() == hello,
+        told.recv_timeout(DEADLINE).unwrap() == hello,
         "the service was sent another ClientHello"
     );
     assert_echo(&mut client, b"and what follows");
@@ -83,7 +84,7 @@ fn with_early_data_behind_it_in_the_same_segment() {
     client
         .write_all(&[&hello[..], b"at once"].concat())
         .unwrap();
-    assert!(told.recv().unwrap() == hello);
+    assert!(told.recv_timeout(DEADLINE).unwrap() == hello);
     let mut back = [0; 7];
     client.read_exact(&mut back).unwrap();
     assert_eq!(&back, b"at once");

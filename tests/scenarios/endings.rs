@@ -10,7 +10,7 @@ use support::client::{Ending, ending, greet, patient};
 use support::hello::{Hello, read_hello};
 use support::lab::{Gateway, GatewayFile, sni};
 use support::pattern::Pattern;
-use support::wait;
+use support::wait::{self, DEADLINE};
 
 /// A client and the service's end of the same connection.
 fn pair(holder: &Holder, gateway: &Gateway) -> (TcpStream, TcpStream) {
@@ -65,7 +65,7 @@ fn a_client_that_breaks_off_a_transfer_is_a_reset_for_the_service() {
     let mut client = greet(gateway.address(), &sni("web", "dc1"));
     Pattern(1).receive(&mut client, 5_000_000).unwrap();
     reset(client);
-    let error = result.recv().unwrap().unwrap_err();
+    let error = result.recv_timeout(DEADLINE).unwrap().unwrap_err();
     let broken = [
         std::io::ErrorKind::ConnectionReset,
         std::io::ErrorKind::BrokenPipe,
