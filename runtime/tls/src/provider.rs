@@ -236,7 +236,11 @@ mod tests {
         ]);
         assert!(bits(&known, AT_HWCAP, 0b11 << 3));
         assert!(!bits(&known, AT_HWCAP2, 0b11));
-        assert!(!bits(&known[..known.len() - 5 * size_of::<usize>()], AT_HWCAP2, 0b10));
+        assert!(!bits(
+            &known[..known.len() - 5 * size_of::<usize>()],
+            AT_HWCAP2,
+            0b10
+        ));
         assert!(!bits(&[], AT_HWCAP, 1));
         assert_eq!(
             AesSupport::of_this_cpu(&[]),
