@@ -12,7 +12,7 @@
 //! costs no task and no registration with the reactor, an idle one costs its slot and nothing else, and a half-open one
 //! even less. While there is traffic the set is polled directly and the reactor is left alone.
 //!
-//! Costs: two descriptors and about 200 bytes per connection; no allocation while bytes move, but for bytes that cannot
+//! Costs: two descriptors and less than 300 bytes per connection; no allocation while bytes move, but for bytes that cannot
 //! go on; six system calls to set a connection up beside what the kernel makes of it, two per message of up to 64 KiB.
 
 mod accept;
