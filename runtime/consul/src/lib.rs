@@ -1,0 +1,7 @@
+//! The mesh from Consul: what its HTTP API says becomes the vocabulary of a plan, and stays current.
+//!
+//! Talks HTTP/1.1 to a local agent or to the servers (<https://developer.hashicorp.com/consul/api-docs>), of any Consul
+//! from 1.8 on, by blocking queries (<https://developer.hashicorp.com/consul/api-docs/features/blocking>).
+//!
+//! An error is never an empty answer: whatever goes wrong, the last good answer stays in force.
+#![forbid(unsafe_code)]
