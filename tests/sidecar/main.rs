@@ -8,5 +8,6 @@ mod inbound;
 mod intentions_decide;
 mod limits_and_cost;
 mod outbound;
+mod unix_sockets;
 mod without_tls;
 mod wrong_certificates;

@@ -20,6 +20,7 @@ pub struct SidecarFile {
     service: String,
     datacenter: String,
     app: SocketAddr,
+    app_socket: Option<PathBuf>,
     certificates: Arc<TempDir>,
     upstreams: Vec<String>,
     config: Vec<String>,
@@ -34,6 +35,7 @@ impl SidecarFile {
             service: service.to_owned(),
             datacenter: datacenter.to_owned(),
             app,
+            app_socket: None,
             certificates: Arc::new(TempDir::new()),
             upstreams: Vec::new(),
             config: Vec::new(),
@@ -43,6 +45,21 @@ impl SidecarFile {
         file.trust(&[mesh]);
         file.identify(&mesh.leaf(service, datacenter));
         file
+    }
+
+    /// Whose app listens on a unix socket instead.
+    pub fn app_socket(mut self, path: &Path) -> Self {
+        self.app_socket = Some(path.to_owned());
+        self
+    }
+
+    /// Calls a service of this datacenter through a unix socket; `more` are further keys.
+    pub fn upstream_socket(mut self, name: &str, path: &Path, more: &str) -> Self {
+        let path = path.display();
+        self.upstreams.push(format!(
+            "{{ destination_name = \"{name}\" local_bind_socket_path = \"{path}\" {more} }},"
+        ));
+        self
     }
 
     /// Calls a service, in this datacenter or in another one by a gateway mode.
@@ -121,7 +138,12 @@ impl SidecarFile {
 
     /// Starts a sidecar on it.
     pub fn start(&self) -> Gateway {
-        Gateway::start(Launch::new(&self.to_string()).beside(Arc::clone(&self.certificates)))
+        Gateway::start(self.launch())
+    }
+
+    /// How to start a sidecar on it.
+    pub fn launch(&self) -> Launch {
+        Launch::new(&self.to_string()).beside(Arc::clone(&self.certificates))
     }
 }
 
@@ -143,7 +165,13 @@ impl fmt::Display for SidecarFile {
             f,
             "      address = \"127.0.0.1\"\n      port = 0\n      proxy {{"
         )?;
-        writeln!(f, "        local_service_address = \"{}\"", app.ip())?;
+        match &self.app_socket {
+            Some(path) => {
+                let path = path.display();
+                writeln!(f, "        local_service_socket_path = \"{path}\"")?;
+            }
+            None => writeln!(f, "        local_service_address = \"{}\"", app.ip())?,
+        }
         writeln!(
             f,
             "        config {{\n{}\n        }}",

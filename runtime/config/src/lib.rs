@@ -44,6 +44,7 @@ mod scalars;
 mod service;
 mod settings;
 mod sidecar;
+mod socket_path;
 mod stanza;
 mod suggest;
 mod trust;

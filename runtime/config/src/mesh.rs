@@ -492,6 +492,7 @@ fn with_port(address: &EndpointAddress, port: u16) -> EndpointAddress {
             name: name.clone(),
             port,
         },
+        EndpointAddress::Unix(path) => EndpointAddress::Unix(path.clone()),
     }
 }
 

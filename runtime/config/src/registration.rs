@@ -184,7 +184,11 @@ impl Registrar<'_> {
         proxy
             .destination_service_id
             .get_or_insert_with(|| id.to_owned());
-        if proxy.local_service_socket_path.is_none() {
+        if proxy
+            .local_service_socket_path
+            .as_deref()
+            .is_none_or(str::is_empty)
+        {
             proxy
                 .local_service_address
                 .get_or_insert_with(|| "127.0.0.1".to_owned());
@@ -314,12 +318,21 @@ impl Registrar<'_> {
                 let what = "a peer has no datacenter here; give destination_peer or datacenter";
                 self.refuse(&upstream.place, "datacenter", what);
             }
+            let path = upstream.local_bind_socket_path.as_deref();
+            if path.is_some_and(|path| !path.is_empty())
+                && upstream.local_bind_port.is_some_and(|port| port > 0)
+            {
+                let what =
+                    "give one of local_bind_port and local_bind_socket_path, as Consul wants it";
+                self.refuse(&upstream.place, "local_bind_socket_path", what);
+            }
             let Some(address) = bind(upstream) else {
-                let what = "an upstream needs the port that the application connects to";
+                let what =
+                    "an upstream needs the port or the socket that the application connects to";
                 self.refuse(&upstream.place, "local_bind_port", what);
                 continue;
             };
-            if upstream.local_bind_port == Some(0) {
+            if upstream.local_bind_port == Some(0) && path.is_none_or(str::is_empty) {
                 self.notes
                     .push(upstream.place.note("local_bind_port", ANY_PORT));
             }

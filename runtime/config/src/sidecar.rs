@@ -8,10 +8,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use plan::TlsParameters;
 use plan::intentions::DefaultAction;
 use plan::mesh::{Mesh, SidecarRegistration, Upstream, Via};
 use plan::names::same;
+use plan::{Address, TlsParameters};
 
 use crate::authorization::intentions;
 use crate::entries::{ConfigEntries, MeshTlsDirection, UpstreamConfigItem};
@@ -21,6 +21,7 @@ use crate::mode::{GatewayMode, gateway_mode};
 use crate::proxy_config::{SidecarOptions, UpstreamOptions};
 use crate::service::{DestinationType, Expose, ProxyMode, Upstream as Given};
 use crate::settings::{Sidecar, Timeouts};
+use crate::socket_path::{socket_mode, socket_path};
 use crate::value::Object;
 
 /// What the sidecars come to.
@@ -46,7 +47,7 @@ pub(crate) fn runnable(
     notes: &mut Vec<Note>,
 ) -> Runnable {
     let mut done = Runnable::default();
-    let mut bound: Vec<(SocketAddr, Place)> = Vec::new();
+    let mut bound: Vec<(Address, Place)> = Vec::new();
     for sidecar in sidecars {
         let mut maker = Maker {
             sidecar,
@@ -56,13 +57,15 @@ pub(crate) fn runnable(
         match maker.registration(errors, notes) {
             Some(registration) => {
                 let upstreams = registration.upstreams.iter().zip(&sidecar.proxy.upstreams);
-                let listens = upstreams.map(|(made, given)| (made.listen, &given.place));
-                for (address, place) in [(registration.public, &sidecar.place)]
+                let listens = upstreams.map(|(made, given)| (made.listen.clone(), &given.place));
+                for (address, place) in [(Address::Inet(registration.public), &sidecar.place)]
                     .into_iter()
                     .chain(listens)
                 {
                     let other = bound.iter().find(|(taken, _)| *taken == address);
-                    if let Some((_, first)) = other.filter(|_| address.port() != 0) {
+                    if let Some((_, first)) =
+                        other.filter(|_| address.inet().is_none_or(|it| it.port() != 0))
+                    {
                         let what = format!("{address} is taken already at {}", first.short());
                         errors.push(place.error("", what));
                     }
@@ -221,21 +224,21 @@ impl Maker<'_> {
         }
     }
 
-    fn local_app(&mut self) -> Option<SocketAddr> {
+    fn local_app(&mut self) -> Option<Address> {
         let proxy = &self.sidecar.proxy;
-        if given(proxy.local_service_socket_path.as_ref()).is_some() {
-            let why = "sockets with a path are not supported; give local_service_address and local_service_port";
-            self.reason(&proxy.place, "local_service_socket_path", why);
-            return None;
+        if let Some(path) = given(proxy.local_service_socket_path.as_ref()) {
+            let address = socket_path(path);
+            return self.made(&proxy.place, "local_service_socket_path", address);
         }
         let address = given(proxy.local_service_address.as_ref());
         let address = self.ip(&proxy.place, "local_service_address", address);
         let port = proxy.local_service_port.filter(|port| *port > 0);
         if port.is_none() {
-            let why = "it does not say where the service listens; give local_service_port";
+            let why = "it does not say where the service listens; give local_service_port or \
+                       local_service_socket_path";
             self.reason(&proxy.place, "local_service_port", why);
         }
-        Some(SocketAddr::new(address?, port?))
+        Some(SocketAddr::new(address?, port?).into())
     }
 
     fn upstream(&mut self, upstream: &Given) -> Option<Upstream> {
@@ -257,12 +260,17 @@ impl Maker<'_> {
                 "upstreams in other partitions are not supported; leave it out or name the own one";
             self.reason(place, "destination_partition", why);
         }
-        if given(upstream.local_bind_socket_path.as_ref()).is_some() {
-            let why = "sockets with a path are not supported; give local_bind_address and local_bind_port";
-            self.reason(place, "local_bind_socket_path", why);
-        }
-        let address = given(upstream.local_bind_address.as_ref());
-        let address = self.ip(place, "local_bind_address", address);
+        let listen = match given(upstream.local_bind_socket_path.as_ref()) {
+            Some(path) => self.made(place, "local_bind_socket_path", socket_path(path)),
+            None => {
+                let address = given(upstream.local_bind_address.as_ref());
+                let address = self.ip(place, "local_bind_address", address);
+                let port = upstream.local_bind_port.unwrap_or_default();
+                address.map(|address| SocketAddr::new(address, port).into())
+            }
+        };
+        let mode = given(upstream.local_bind_socket_mode.as_ref()).map(socket_mode);
+        let socket_mode = mode.and_then(|it| self.made(place, "local_bind_socket_mode", it));
         let namespace = given(upstream.destination_namespace.as_ref());
         let datacenter = given(upstream.datacenter.as_ref()).map(str::to_ascii_lowercase);
         let mode = gateway_mode(
@@ -275,8 +283,8 @@ impl Maker<'_> {
             service: upstream.destination_name.clone()?,
             namespace: namespace.unwrap_or(&sidecar.namespace).to_owned(),
             datacenter: datacenter.filter(|name| *name != mesh.datacenter),
-            // No port only beside a path, which is a reason above.
-            listen: SocketAddr::new(address?, upstream.local_bind_port.unwrap_or_default()),
+            listen: listen?,
+            socket_mode,
             via: match mode.mode {
                 GatewayMode::Local => Via::LocalGateway,
                 GatewayMode::Remote => Via::RemoteGateway,
@@ -321,6 +329,11 @@ impl Maker<'_> {
             Some(milliseconds) if milliseconds > 0 => Duration::from_millis(milliseconds.into()),
             _ => self.around.timeouts.connect,
         }
+    }
+
+    /// What was made of a key, or the reason why nothing was.
+    fn made<T>(&mut self, place: &Place, key: &str, made: Result<T, String>) -> Option<T> {
+        made.inspect_err(|why| self.reason(place, key, why)).ok()
     }
 
     /// An address of this host; 127.0.0.1 unless given.

@@ -332,7 +332,7 @@ fn sidecars_are_held_to_what_consul_asks() {
         (
             "service { name = \"x\" connect { sidecar_service { proxy { upstreams = [{ destination_name = \"y\" }] } } } }",
             "f.hcl:1:71: service.connect.sidecar_service.proxy.upstreams[0].local_bind_port: an upstream needs \
-             the port that the application connects to",
+             the port or the socket that the application connects to",
         ),
     ]);
     let twice = "service { name = \"x\" connect { sidecar_service { proxy { upstreams = [

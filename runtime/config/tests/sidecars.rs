@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use config::{Errors, Format, Settings, Source, parse};
+use plan::Address;
 use plan::mesh::Via;
 
 /// All that a sidecar of `web` needs.
@@ -99,6 +100,49 @@ fn a_definition_in_full_becomes_a_registration() {
     assert_eq!(upstream.via, Via::LocalGateway);
     assert_eq!(upstream.connect_timeout, Duration::from_millis(1500));
     assert_eq!(upstream.max_connections, Some(5));
+}
+
+#[test]
+fn the_service_and_its_upstreams_can_be_unix_sockets() {
+    let settings = with(
+        "service { name = \"web\" connect { sidecar_service { proxy { local_service_socket_path = \"/run/web.sock\"
+           upstreams = [{ destination_name = \"db\" local_bind_socket_path = \"/run/db.sock\" local_bind_socket_mode = \"0660\" },
+             { destination_name = \"db\" datacenter = \"dc2\" local_bind_socket_path = \"/run/db2.sock\" }] } } } }",
+    );
+    assert!(settings.notes.is_empty(), "{:?}", settings.notes);
+    let made = &settings.sidecar_registrations[0];
+    assert_eq!(made.local_app, Address::Unix("/run/web.sock".into()));
+    let listens = made
+        .upstreams
+        .iter()
+        .map(|it| (it.listen.to_string(), it.socket_mode));
+    assert_eq!(
+        listens.collect::<Vec<_>>(),
+        [
+            ("/run/db.sock".to_owned(), Some(0o660)),
+            ("/run/db2.sock".to_owned(), None)
+        ]
+    );
+}
+
+#[test]
+fn a_socket_is_one_upstreams_and_has_no_port_beside_it() {
+    let upstreams = |first: &str, second: &str| {
+        let text = full(&format!(
+            "local_service_port = 1\nupstreams = [{{ destination_name = \"db\" {first} }},\n{{ destination_name = \"db\" datacenter = \"dc2\" {second} }}]"
+        ));
+        read(&format!("{}{text}", lictor("")))
+            .unwrap_err()
+            .to_string()
+    };
+    let path = "local_bind_socket_path = \"/run/db.sock\"";
+    let twice = upstreams(path, path);
+    assert!(twice.contains("/run/db.sock is taken"), "{twice}");
+    let both = upstreams(
+        &format!("{path} local_bind_port = 2"),
+        "local_bind_port = 3",
+    );
+    assert!(both.contains("give one of local_bind_port and"), "{both}");
 }
 
 #[test]
@@ -215,14 +259,15 @@ fn what_cannot_be_run_is_said_with_its_place_and_what_to_do() {
     let port = "local_bind_port = 2";
     let cases = [
         (
-            full("local_service_socket_path = \"/run/web.sock\""),
+            full("local_service_socket_path = \"run/web.sock\""),
             "6:80: service.proxy.local_service_socket_path",
-            "sockets with a path are not supported; give local_service_address and local_service_port",
+            "'run/web.sock' is no absolute path of a socket",
         ),
         (
             full(""),
             "6:80: service.proxy.local_service_port",
-            "it does not say where the service listens; give local_service_port",
+            "it does not say where the service listens; give local_service_port or \
+             local_service_socket_path",
         ),
         (
             full("local_service_port = 1 local_service_address = \"web.local\""),
@@ -256,9 +301,14 @@ fn what_cannot_be_run_is_said_with_its_place_and_what_to_do() {
             "upstreams in other partitions are not supported; leave it out or name the own one",
         ),
         (
-            upstream("local_bind_socket_path = \"/run/db.sock\""),
+            upstream("local_bind_socket_path = \"@db\""),
             "9:14: service.proxy.upstreams[0].local_bind_socket_path",
-            "sockets with a path are not supported; give local_bind_address and local_bind_port",
+            "'@db' is no absolute path of a socket",
+        ),
+        (
+            upstream("local_bind_socket_path = \"/run/db.sock\" local_bind_socket_mode = \"rw\""),
+            "9:14: service.proxy.upstreams[0].local_bind_socket_mode",
+            "'rw' is no mode; give octal digits in quotes, as in \"0660\"",
         ),
         (
             upstream(&format!("{port} local_bind_address = \"localhost\"")),

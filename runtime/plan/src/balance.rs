@@ -4,16 +4,14 @@
 //! so that a heavy target's turns are spread out. Unhealthy targets are chosen only when there is no healthy one left to
 //! try. Nothing is chosen twice for one connection. Chance comes from the caller.
 
+use crate::{Address, Balance, Health};
 use alloc::vec::Vec;
-use core::net::SocketAddr;
-
-use crate::{Balance, Health};
 
 /// An address that can be connected to: an endpoint, or one address of an endpoint given by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Where.
-    pub address: SocketAddr,
+    pub address: Address,
     /// Its share; at least 1.
     pub weight: u16,
     /// Whether it is thought to work.
@@ -142,6 +140,7 @@ fn drawn(
 #[cfg(test)]
 mod tests {
     use alloc::vec;
+    use core::net::SocketAddr;
 
     use proptest::prelude::*;
 
@@ -149,7 +148,7 @@ mod tests {
 
     fn target(weight: u16, health: Health) -> Target {
         Target {
-            address: SocketAddr::from(([10, 0, 0, 1], 1)),
+            address: SocketAddr::from(([10, 0, 0, 1], 1)).into(),
             weight,
             health,
         }

@@ -20,8 +20,8 @@
 use alloc::{format, string::String, vec, vec::Vec};
 
 use crate::{
-    Balance, Cluster, Endpoint, FilterChain, Inspect, Listener, Plan, Route, ServerNames, Traffic,
-    bind,
+    Address, Balance, Cluster, Endpoint, FilterChain, Inspect, Listener, Plan, Route, ServerNames,
+    Traffic, bind,
     mesh::{GatewayRegistration, Mesh, Peer, Service},
     names::{self, is_default},
 };
@@ -211,7 +211,8 @@ impl Table<'_> {
         let chains = self.chains;
         let listen = |(name, address)| Listener {
             name,
-            address,
+            address: Address::Inet(address),
+            mode: None,
             inspect: Inspect::ClientHello,
             chains: chains.clone(),
         };

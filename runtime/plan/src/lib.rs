@@ -27,7 +27,7 @@ pub mod sidecar;
 pub mod spiffe;
 
 pub use model::{
-    Balance, Cluster, Discovery, DownstreamTls, Endpoint, EndpointAddress, FilterChain, Health,
-    Identity, Inspect, Listener, Plan, Route, Secret, ServerNames, TcpKeepalive, TlsParameters,
-    Traffic, TrustBundle, UpstreamTls,
+    Address, Balance, Cluster, Discovery, DownstreamTls, Endpoint, EndpointAddress, FilterChain,
+    Health, Identity, Inspect, Listener, Plan, Route, Secret, ServerNames, TcpKeepalive,
+    TlsParameters, Traffic, TrustBundle, UpstreamTls,
 };

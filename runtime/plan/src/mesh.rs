@@ -11,7 +11,7 @@ use core::{
 };
 
 use crate::{
-    Balance, Discovery, Endpoint, Identity, TcpKeepalive, TlsParameters, TrustBundle,
+    Address, Balance, Discovery, Endpoint, Identity, TcpKeepalive, TlsParameters, TrustBundle,
     intentions::Intentions,
 };
 
@@ -218,8 +218,8 @@ pub struct SidecarRegistration {
     pub namespace: String,
     /// Where other proxies connect.
     pub public: SocketAddr,
-    /// Where the service itself listens.
-    pub local_app: SocketAddr,
+    /// Where the service itself listens (`local_service_address` and `_port`, or `local_service_socket_path`).
+    pub local_app: Address,
     /// `local_connect_timeout_ms`; Consul's default is 5 s.
     pub local_connect_timeout: Duration,
     /// `max_inbound_connections`.
@@ -243,8 +243,10 @@ pub struct Upstream {
     pub namespace: String,
     /// Its datacenter; `None` for this one.
     pub datacenter: Option<String>,
-    /// Where the application connects.
-    pub listen: SocketAddr,
+    /// Where the application connects (`local_bind_address` and `_port`, or `local_bind_socket_path`).
+    pub listen: Address,
+    /// `local_bind_socket_mode`.
+    pub socket_mode: Option<u32>,
     /// Which way, to another datacenter. Within this one it is always direct.
     pub via: Via,
     /// For the whole of connecting, TLS included; Consul's default is 5 s.

@@ -3,7 +3,7 @@
 //! Pure data in the words of Envoy's configuration, which Consul uses too. It never says *why* a thing is so
 //! (gateway modes, intentions' precedence, federation): that was decided by who made the Plan.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use core::{fmt, net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
@@ -83,10 +83,13 @@ impl fmt::Debug for Secret {
 /// One socket to accept on, and what may come in through it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
-    /// `<purpose>:<address>:<port>`, as Consul names them: `default:0.0.0.0:8443`, `wan:[2001:db8::1]:443`.
+    /// `<purpose>:<address>:<port>`, as Consul names them: `default:0.0.0.0:8443`, `wan:[2001:db8::1]:443`; with the path
+    /// instead, where it is a unix socket.
     pub name: String,
     /// The address to bind. `[::]` takes IPv4 too, unless another listener has the same port on `0.0.0.0`.
-    pub address: SocketAddr,
+    pub address: Address,
+    /// The mode of a unix socket (chmod(2)); `None` leaves it to the umask.
+    pub mode: Option<u32>,
     /// What is looked at before a chain is chosen.
     pub inspect: Inspect,
     /// The chains, of which the best match wins: [`crate::matching`].
@@ -256,6 +259,41 @@ pub enum Balance {
     Random,
 }
 
+/// Where something listens or is connected to, once all names are resolved.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Address {
+    /// An IP address and port.
+    Inet(SocketAddr),
+    /// A unix socket of this machine, by its absolute path (unix(7)).
+    Unix(Box<str>),
+}
+
+impl Address {
+    /// The IP address and port, unless it is a unix socket.
+    #[must_use]
+    pub fn inet(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Inet(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Inet(address)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(f),
+            Self::Unix(path) => f.write_str(path),
+        }
+    }
+}
+
 /// One place to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -279,6 +317,17 @@ pub enum EndpointAddress {
         /// The port.
         port: u16,
     },
+    /// A unix socket of this machine, by its absolute path.
+    Unix(Box<str>),
+}
+
+impl From<Address> for EndpointAddress {
+    fn from(address: Address) -> Self {
+        match address {
+            Address::Inet(address) => Self::Socket(address),
+            Address::Unix(path) => Self::Unix(path),
+        }
+    }
 }
 
 impl fmt::Display for EndpointAddress {
@@ -286,6 +335,7 @@ impl fmt::Display for EndpointAddress {
         match self {
             Self::Socket(address) => address.fmt(f),
             Self::Host { name, port } => write!(f, "{name}:{port}"),
+            Self::Unix(path) => f.write_str(path),
         }
     }
 }

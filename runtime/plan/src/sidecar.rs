@@ -8,8 +8,8 @@
 use alloc::{format, string::String, string::ToString, vec, vec::Vec};
 
 use crate::{
-    Balance, Cluster, Discovery, DownstreamTls, Endpoint, EndpointAddress, FilterChain, Health,
-    Inspect, Listener, Plan, Route, ServerNames, Traffic, UpstreamTls,
+    Address, Balance, Cluster, Discovery, DownstreamTls, Endpoint, FilterChain, Health, Inspect,
+    Listener, Plan, Route, ServerNames, Traffic, UpstreamTls,
     mesh::{Mesh, Service, SidecarRegistration, Upstream, Via},
     names,
     spiffe::{SpiffeId, Subject},
@@ -61,7 +61,8 @@ fn public_listener(sidecar: &SidecarRegistration, mesh: &Mesh) -> Listener {
     };
     Listener {
         name: format!("public_listener:{}", sidecar.public),
-        address: sidecar.public,
+        address: Address::Inet(sidecar.public),
+        mode: None,
         inspect: Inspect::ClientHello,
         chains: vec![chain],
     }
@@ -69,7 +70,7 @@ fn public_listener(sidecar: &SidecarRegistration, mesh: &Mesh) -> Listener {
 
 fn local_app(sidecar: &SidecarRegistration) -> Cluster {
     let endpoint = Endpoint {
-        address: EndpointAddress::Socket(sidecar.local_app),
+        address: sidecar.local_app.clone().into(),
         weight: 1,
         health: Health::Healthy,
     };
@@ -94,7 +95,8 @@ fn upstream_listener(upstream: &Upstream, cluster: &str) -> Listener {
     let route = Route::Cluster(String::from(cluster));
     Listener {
         name,
-        address: upstream.listen,
+        address: upstream.listen.clone(),
+        mode: upstream.socket_mode,
         inspect: Inspect::Nothing,
         chains: vec![FilterChain::passthrough(ServerNames::Any, route)],
     }
@@ -199,7 +201,7 @@ mod tests {
             service: "web".to_string(),
             namespace: String::new(),
             public: "10.0.0.1:21000".parse().expect("an address"),
-            local_app: "127.0.0.1:8080".parse().expect("an address"),
+            local_app: Address::Inet("127.0.0.1:8080".parse().expect("an address")),
             local_connect_timeout: Duration::from_secs(5),
             max_inbound_connections: Some(7),
             intentions: Intentions::new(Vec::new(), DefaultAction::Deny),
@@ -207,7 +209,8 @@ mod tests {
                 service: "api".to_string(),
                 namespace: String::new(),
                 datacenter: datacenter.map(str::to_string),
-                listen: "127.0.0.1:9191".parse().expect("an address"),
+                listen: Address::Inet("127.0.0.1:9191".parse().expect("an address")),
+                socket_mode: None,
                 via,
                 connect_timeout: Duration::from_secs(5),
                 max_connections: None,

@@ -4,7 +4,7 @@
 //! a client that has not is given a place among those who are waited for. They are bounded twice: by source, and all
 //! together to half of the table, where the oldest makes room.
 
-use std::{fmt, net::SocketAddr, os::fd::OwnedFd, rc::Rc};
+use std::{fmt, os::fd::OwnedFd, rc::Rc};
 
 use plan::Inspect;
 use sys::{
@@ -17,7 +17,7 @@ use crate::{
     chain::Chain,
     cluster::Cluster,
     engine::{Engine, ticks},
-    event::{Cause, Event, add},
+    event::{Cause, Downstream, Event, add},
     flow::{Flow, Greeting, Secured, Stage},
     slab::Ticket,
     table::{Listener, Verdict},
@@ -47,6 +47,7 @@ impl Engine {
             match socket::accept(&listening.socket) {
                 Ok(Some((client, source))) => {
                     add(&self.counters.accepted, 1);
+                    let source = source.map_or(Downstream::Local, Downstream::Inet);
                     self.admit(client, source, listener);
                 }
                 Ok(None) => return,
@@ -55,7 +56,7 @@ impl Engine {
         }
     }
 
-    fn admit(&mut self, client: OwnedFd, source: SocketAddr, listener: Rc<Listener>) {
+    fn admit(&mut self, client: OwnedFd, source: Downstream, listener: Rc<Listener>) {
         let inspect = listener.inspect.get();
         let flow = Flow {
             client,
@@ -174,7 +175,7 @@ impl Engine {
     }
 
     /// A flow whose ClientHello was awaited has sent it, or is gone.
-    pub(crate) fn stop_awaiting(&mut self, source: SocketAddr) {
+    pub(crate) fn stop_awaiting(&mut self, source: Downstream) {
         self.counters
             .handshaking
             .set(self.counters.handshaking.get().saturating_sub(1));

@@ -8,7 +8,7 @@ use std::{
 
 use crate::tls::ClientContext;
 use plan::{
-    Balance, Discovery, EndpointAddress, Health, Plan, UpstreamTls,
+    Address, Balance, Discovery, EndpointAddress, Health, Plan, UpstreamTls,
     balance::{Balancer, Target, Tried},
 };
 
@@ -92,7 +92,7 @@ pub(crate) struct Cluster {
     /// Connections being made or open.
     connections: Cell<u32>,
     /// Open connections by target; kept only for least request.
-    loads: RefCell<BTreeMap<SocketAddr, u32>>,
+    loads: RefCell<BTreeMap<Address, u32>>,
     /// The Plan has it no more.
     pub(crate) removed: Cell<bool>,
     /// Flows that wait for the first answer about its names.
@@ -157,7 +157,7 @@ impl Cluster {
     /// Whether some targets are IPv4 and some IPv6, so that a network that carries only one of them shows.
     pub(crate) fn has_both_families(&self) -> bool {
         let targets = self.targets.borrow();
-        let v6 = |target: &Target| target.address.is_ipv6();
+        let v6 = |target: &Target| target.address.inet().is_some_and(|it| it.is_ipv6());
         targets.iter().any(v6) && !targets.iter().all(v6)
     }
 
@@ -182,18 +182,18 @@ impl Cluster {
             .set(self.connections.get().saturating_sub(1));
     }
 
-    pub(crate) fn note_connected(&self, target: SocketAddr) {
+    pub(crate) fn note_connected(&self, target: &Address) {
         if matches!(self.spec.borrow().balance, Balance::LeastRequest { .. }) {
-            *self.loads.borrow_mut().entry(target).or_default() += 1;
+            *self.loads.borrow_mut().entry(target.clone()).or_default() += 1;
         }
     }
 
-    pub(crate) fn note_closed(&self, target: SocketAddr) {
+    pub(crate) fn note_closed(&self, target: &Address) {
         let mut loads = self.loads.borrow_mut();
-        if let Some(load) = loads.get_mut(&target) {
+        if let Some(load) = loads.get_mut(target) {
             *load -= 1;
             if *load == 0 {
-                loads.remove(&target);
+                loads.remove(target);
             }
         }
     }
@@ -204,7 +204,7 @@ impl Cluster {
         tried: &mut Tried,
         chance: impl FnMut(u32) -> u32,
         names: &Names,
-    ) -> Result<SocketAddr, NoTarget> {
+    ) -> Result<Address, NoTarget> {
         let targets = self.targets.borrow();
         let spec = self.spec.borrow();
         if targets.is_empty() {
@@ -212,9 +212,9 @@ impl Cluster {
         }
         let loads = self.loads.borrow();
         let load = |at: usize| {
-            let target = targets.get(at).map(|target| target.address);
+            let target = targets.get(at).map(|target| &target.address);
             target
-                .and_then(|target| loads.get(&target))
+                .and_then(|target| loads.get(target))
                 .copied()
                 .unwrap_or(0)
         };
@@ -224,7 +224,7 @@ impl Cluster {
             .pick(spec.balance, &targets, tried, load, chance);
         chosen
             .and_then(|at| targets.get(at))
-            .map(|target| target.address)
+            .map(|target| target.address.clone())
             .ok_or(NoTarget::AllTried)
     }
 }
@@ -234,7 +234,7 @@ fn hosts(spec: &plan::Cluster) -> impl Iterator<Item = &str> {
         .iter()
         .filter_map(|endpoint| match &endpoint.address {
             EndpointAddress::Host { name, .. } => Some(name.as_str()),
-            EndpointAddress::Socket(_) => None,
+            EndpointAddress::Socket(_) | EndpointAddress::Unix(_) => None,
         })
 }
 
@@ -273,7 +273,8 @@ fn targets(spec: &plan::Cluster, names: &Names) -> Vec<Target> {
             health: endpoint.health,
         };
         match &endpoint.address {
-            EndpointAddress::Socket(address) => targets.push(target(*address)),
+            EndpointAddress::Socket(address) => targets.push(target(Address::Inet(*address))),
+            EndpointAddress::Unix(path) => targets.push(target(Address::Unix(path.clone()))),
             EndpointAddress::Host { name, port } => {
                 if one_host.is_some_and(|one| one != endpoint) {
                     continue;
@@ -282,7 +283,7 @@ fn targets(spec: &plan::Cluster, names: &Names) -> Vec<Target> {
                     targets.extend(
                         addresses
                             .iter()
-                            .map(|ip| target(SocketAddr::new(*ip, *port))),
+                            .map(|ip| target(SocketAddr::new(*ip, *port).into())),
                     );
                 }
             }

@@ -7,13 +7,14 @@
 //! The ClientHello is sent as soon as the kernel takes it. That send is also how an attempt is found to have succeeded
 //! or failed, so a connect to this machine or to a near one often costs no event at all.
 
-use std::{net::SocketAddr, rc::Rc, time::Duration};
+use std::{io, os::fd::OwnedFd, path::Path, rc::Rc, time::Duration};
 
 use crate::tls::Outgoing;
-use plan::balance::Tried;
+use plan::{Address, balance::Tried};
 use sys::{
     epoll::{Event as Readiness, Interest},
     socket::{self, Moved, TcpOptions},
+    unix,
 };
 
 use crate::{
@@ -174,7 +175,7 @@ impl Engine {
     }
 
     /// Starts an attempt; false when it failed at once.
-    fn attempt(&mut self, ticket: Ticket, target: SocketAddr) -> bool {
+    fn attempt(&mut self, ticket: Ticket, target: Address) -> bool {
         let Some(flow) = self.flows.get_mut(ticket) else {
             return true;
         };
@@ -182,16 +183,26 @@ impl Engine {
             return true;
         };
         let options = tcp_options(&self.options.tcp, &dialing.cluster);
-        let started = socket::connect(target, &options).and_then(|socket| {
+        let started = connect(&target, &options).and_then(|socket| {
+            let Some(socket) = socket else {
+                return Ok(None);
+            };
             // Without a byte to send, only an event tells that it is connected.
             let sent = match dialing.hello.as_slice() {
                 [] => Moved::WouldBlock,
                 hello => socket::send(&socket, hello)?,
             };
-            Ok((sent, socket))
+            Ok(Some((sent, socket)))
         });
         let (sent, socket) = match started {
-            Ok(started) => started,
+            Ok(Some(started)) => started,
+            Ok(None) => {
+                // No event tells of room in a unix socket's queue: it is tried again until the time is up.
+                dialing.tried = Tried::default();
+                let next = self.now.saturating_add(1).min(dialing.deadline);
+                self.wheel.set(ticket.index, next);
+                return true;
+            }
             Err(error) => {
                 add(&self.counters.connect_failures, 1);
                 let exhausted = is_exhaustion(&error);
@@ -278,9 +289,7 @@ impl Engine {
         let sent = match dialing.hello.as_slice() {
             [] => match socket::connected(&attempt.socket) {
                 Ok(()) => Ok(Moved::Bytes(0)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotConnected => {
-                    Ok(Moved::WouldBlock)
-                }
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(Moved::WouldBlock),
                 Err(error) => Err(error),
             },
             hello => socket::send(&attempt.socket, hello),
@@ -393,6 +402,14 @@ impl Engine {
     }
 }
 
+/// Starts to connect; `None` while the queue of a unix socket is full.
+fn connect(target: &Address, options: &TcpOptions) -> io::Result<Option<OwnedFd>> {
+    match target {
+        Address::Inet(address) => socket::connect(*address, options).map(Some),
+        Address::Unix(path) => unix::connect(Path::new(&**path)),
+    }
+}
+
 /// How long an attempt may be silent before the next is made.
 fn patience(cluster: &Cluster) -> Duration {
     if cluster.has_both_families() {
@@ -414,6 +431,6 @@ fn tcp_options(default: &TcpOptions, cluster: &Cluster) -> TcpOptions {
 }
 
 /// Whether it was us who had nothing left, not the endpoint that failed.
-fn is_exhaustion(error: &std::io::Error) -> bool {
+fn is_exhaustion(error: &io::Error) -> bool {
     sys::limits::is_exhaustion(error)
 }

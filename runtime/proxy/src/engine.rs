@@ -172,7 +172,7 @@ impl Engine {
             if self.accepting != Accepting::Paused {
                 // Fails only at the kernel's limit of watches; such a listener would be deaf, so say so.
                 let added = self.epoll.add(&listening.socket, token, Interest::Readable);
-                added.map_err(|error| Unfit::Listen(listening.listener.address, error))?;
+                added.map_err(|error| Unfit::Listen(listening.listener.address.clone(), error))?;
             }
         }
         if changes.clusters_removed {
@@ -350,7 +350,7 @@ impl Engine {
             }
             Stage::Dialing(_) => self.dial_on(ticket),
             Stage::Sealing(sealing) => {
-                let target = sealing.upstream.target;
+                let target = sealing.upstream.target.clone();
                 let detail = format_args!("{target} did not set up TLS within the connect timeout");
                 self.refuse(ticket, Cause::UpstreamTls, detail);
             }

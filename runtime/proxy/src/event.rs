@@ -3,7 +3,14 @@
 //! Events borrow everything, so that one which nobody writes down costs next to nothing. Counters are plain cells: one
 //! thread runs all our code.
 
-use std::{cell::Cell, fmt, net::SocketAddr, time::Duration};
+use std::{
+    cell::Cell,
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use plan::Address;
 
 /// Why a connection was refused, or cut before its peers were done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +152,34 @@ impl End {
     }
 }
 
+/// Who connected to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Downstream {
+    /// From this address.
+    Inet(SocketAddr),
+    /// A process of this machine, through a unix socket.
+    Local,
+}
+
+impl Downstream {
+    /// The address that limits by source go by.
+    pub(crate) fn ip(self) -> IpAddr {
+        match self {
+            Self::Inet(address) => address.ip(),
+            Self::Local => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+}
+
+impl fmt::Display for Downstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(f),
+            Self::Local => f.write_str("local"),
+        }
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -154,7 +189,7 @@ pub enum Event<'a> {
         /// Why.
         cause: Cause,
         /// Who.
-        client: SocketAddr,
+        client: Downstream,
         /// Through which listener.
         listener: &'a str,
         /// The server name, if one was understood.
@@ -165,24 +200,24 @@ pub enum Event<'a> {
     /// A connection is being forwarded. Only with the access log.
     Opened {
         /// Who.
-        client: SocketAddr,
+        client: Downstream,
         /// The name it asked for.
         server_name: &'a str,
         /// The cluster it leads to.
         cluster: &'a str,
         /// The endpoint.
-        upstream: SocketAddr,
+        upstream: &'a Address,
     },
     /// A forwarded connection has ended. Only with the access log, or when we cut it.
     Closed {
         /// Who.
-        client: SocketAddr,
+        client: Downstream,
         /// The name it asked for, if it was kept.
         server_name: Option<&'a str>,
         /// The cluster it led to.
         cluster: &'a str,
         /// The endpoint.
-        upstream: SocketAddr,
+        upstream: &'a Address,
         /// Bytes from the client to the upstream.
         sent: u64,
         /// Bytes from the upstream to the client.

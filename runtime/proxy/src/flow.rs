@@ -9,19 +9,22 @@
 //! Opening and Sealing are passed over where TLS is neither terminated nor originated: then the bytes that the client sent are
 //! kept, and sent on unaltered, once an upstream is connected. Every stage but the last can end in a refusal.
 
-use std::{net::SocketAddr, os::fd::OwnedFd, rc::Rc};
+use std::{os::fd::OwnedFd, rc::Rc};
 
-use plan::balance::Tried;
+use plan::{Address, balance::Tried};
 
 use crate::tls::Session;
 
-use crate::{chain::Chain, cluster::Cluster, half::Half, table::Listener, token::ATTEMPT_ROLES};
+use crate::{
+    chain::Chain, cluster::Cluster, event::Downstream, half::Half, table::Listener,
+    token::ATTEMPT_ROLES,
+};
 
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Flow {
     pub(crate) client: OwnedFd,
-    pub(crate) source: SocketAddr,
+    pub(crate) source: Downstream,
     pub(crate) listener: Rc<Listener>,
     /// The tick of its acceptance.
     pub(crate) accepted: u32,
@@ -85,7 +88,7 @@ pub(crate) struct Dialing {
     /// The client will send no more.
     pub(crate) client_hung_up: bool,
     /// The last failure.
-    pub(crate) failure: Option<(SocketAddr, std::io::Error)>,
+    pub(crate) failure: Option<(Address, std::io::Error)>,
 }
 
 /// What TLS adds to a flow that is not relayed yet.
@@ -118,7 +121,7 @@ pub(crate) struct Sealing {
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) socket: OwnedFd,
-    pub(crate) target: SocketAddr,
+    pub(crate) target: Address,
     /// Tells its events from those of other attempts of the flow.
     pub(crate) role: u8,
 }
@@ -127,7 +130,7 @@ pub(crate) struct Attempt {
 #[derive(Debug)]
 pub(crate) struct Relaying {
     pub(crate) upstream: OwnedFd,
-    pub(crate) target: SocketAddr,
+    pub(crate) target: Address,
     /// The role under which the upstream is in the epoll set.
     pub(crate) role: u8,
     pub(crate) cluster: Rc<Cluster>,

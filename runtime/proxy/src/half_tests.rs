@@ -3,7 +3,10 @@
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    os::fd::AsFd,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
 };
 
 use super::*;
@@ -14,6 +17,13 @@ fn pair() -> (TcpStream, TcpStream) {
     let (inside, _) = listener.accept().unwrap();
     inside.set_nonblocking(true).unwrap();
     (outside, inside)
+}
+
+/// The same of unix sockets, which read and write alike.
+fn local_pair() -> (TcpStream, TcpStream) {
+    let (outside, inside) = UnixStream::pair().unwrap();
+    inside.set_nonblocking(true).unwrap();
+    (OwnedFd::from(outside).into(), OwnedFd::from(inside).into())
 }
 
 struct Bench {
@@ -27,7 +37,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let ((sender, source), (receiver, destination)) = (pair(), pair());
+        Self::between(pair(), pair())
+    }
+
+    fn between(from: (TcpStream, TcpStream), to: (TcpStream, TcpStream)) -> Self {
+        let ((sender, source), (receiver, destination)) = (from, to);
         receiver.set_nonblocking(true).unwrap();
         Self {
             sender,
@@ -104,6 +118,23 @@ fn a_flow_that_keeps_moving_splices_and_gives_its_pipe_back() {
     bench.sender.write_all(b"x").unwrap();
     bench.pump().unwrap();
     assert_eq!(bench.half.eager, 0, "small messages are copied again");
+}
+
+#[test]
+fn unix_sockets_splice_too_and_pass_the_end_on() {
+    for (from, to) in [(local_pair(), pair()), (pair(), local_pair())] {
+        let mut bench = Bench::between(from, to);
+        move_all(&mut bench, 8 * 1024 * 1024);
+        assert!(bench.half.eager >= EAGER_BYTES, "it has spliced");
+        bench.sender.shutdown(std::net::Shutdown::Write).unwrap();
+        bench.half.hung_up = true;
+        assert_eq!(bench.pump().unwrap(), Turn::Finished);
+    }
+    let mut bench = Bench::between(local_pair(), local_pair());
+    while bench.reserve.has_room() {
+        bench.reserve.note_held(bench.reserve.scratch.len());
+    }
+    move_all(&mut bench, 4 * 1024 * 1024);
 }
 
 #[test]

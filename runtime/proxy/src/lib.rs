@@ -48,7 +48,7 @@ mod secure;
 #[path = "without_tls/tls.rs"]
 mod tls;
 
-pub use event::{Cause, Counters, End, Event, Observer};
+pub use event::{Cause, Counters, Downstream, End, Event, Observer};
 pub use options::Options;
 pub use proxy::{Applied, Proxy, Unfit};
 pub use secure::Unusable;

@@ -6,13 +6,13 @@ use std::{
     fmt,
     future::poll_fn,
     io,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     rc::Rc,
     task::{Poll, Waker},
     time::Duration,
 };
 
-use plan::Plan;
+use plan::{Address, Plan};
 use smol::{Async, future::yield_now};
 
 use crate::{
@@ -52,7 +52,7 @@ pub struct Applied {
 #[non_exhaustive]
 pub enum Unfit {
     /// A listener cannot be had: its address, and what the kernel says.
-    Listen(SocketAddr, io::Error),
+    Listen(Address, io::Error),
     /// An identity, roots or TLS parameters cannot be used.
     Tls(Unusable),
 }
@@ -64,22 +64,34 @@ impl fmt::Display for Unfit {
             Self::Tls(unusable) => return unusable.fmt(f),
         };
         write!(f, "cannot listen on {address}: {error}")?;
-        match error.kind() {
-            io::ErrorKind::AddrInUse => {
+        match (error.kind(), address) {
+            (io::ErrorKind::AddrInUse, Address::Inet(address)) => {
                 write!(
                     f,
                     "; another process has port {} (ss -ltnp shows which)",
                     address.port()
                 )
             }
-            io::ErrorKind::AddrNotAvailable => {
+            (io::ErrorKind::AddrInUse, Address::Unix(_)) => {
+                f.write_str("; another process listens there (ss -lxp shows which)")
+            }
+            (io::ErrorKind::AlreadyExists, Address::Unix(_)) => {
+                f.write_str("; the file there is no socket: move it away, or choose another path")
+            }
+            (io::ErrorKind::NotFound, Address::Unix(_)) => {
+                f.write_str("; its directory does not exist: make it first")
+            }
+            (io::ErrorKind::PermissionDenied, Address::Unix(_)) => {
+                f.write_str("; lictor needs to write in its directory")
+            }
+            (io::ErrorKind::AddrNotAvailable, Address::Inet(address)) => {
                 write!(
                     f,
                     "; no interface of this machine has {} (ip addr shows them)",
                     address.ip()
                 )
             }
-            io::ErrorKind::PermissionDenied => {
+            (io::ErrorKind::PermissionDenied, Address::Inet(_)) => {
                 f.write_str("; ports below 1024 need CAP_NET_BIND_SERVICE")
             }
             _ => Ok(()),
@@ -139,11 +151,16 @@ impl Proxy {
 
     /// The listeners, with the addresses that they really have.
     #[must_use]
-    pub fn listeners(&self) -> Vec<(String, SocketAddr)> {
+    pub fn listeners(&self) -> Vec<(String, Address)> {
         let engine = self.engine.borrow();
         let listeners = engine.table.listeners.iter().flatten();
         listeners
-            .map(|listening| (listening.listener.name.clone(), listening.listener.address))
+            .map(|listening| {
+                (
+                    listening.listener.name.clone(),
+                    listening.listener.address.clone(),
+                )
+            })
             .collect()
     }
 

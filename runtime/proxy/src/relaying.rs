@@ -91,13 +91,13 @@ impl Engine {
         };
         out.ended = said_all(&client_tls);
         back.ended = said_all(&upstream_tls);
-        cluster.note_connected(target);
+        cluster.note_connected(&target);
         if self.options.access_log {
             self.observer.observe(&Event::Opened {
                 client: flow.source,
                 server_name: &server_name,
                 cluster: &cluster.name,
-                upstream: target,
+                upstream: &target,
             });
             flow.server_name = Some(server_name);
         }
@@ -248,7 +248,7 @@ impl Engine {
             chain.leave();
         }
         relaying.cluster.leave();
-        relaying.cluster.note_closed(relaying.target);
+        relaying.cluster.note_closed(&relaying.target);
         add(&self.counters.sent, relaying.out.carried);
         add(&self.counters.received, relaying.back.carried);
         if end != End::Finished {
@@ -263,7 +263,7 @@ impl Engine {
                 client: flow.source,
                 server_name: flow.server_name.as_deref(),
                 cluster: &relaying.cluster.name,
-                upstream: relaying.target,
+                upstream: &relaying.target,
                 sent: relaying.out.carried,
                 received: relaying.back.carried,
                 lasted: TICK.saturating_mul(self.now.saturating_sub(flow.accepted)),

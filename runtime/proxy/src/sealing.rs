@@ -36,7 +36,7 @@ impl Engine {
         if upstream.role != role {
             return;
         }
-        let target = upstream.target;
+        let target = upstream.target.clone();
         if event.writable() && flush(unsent, &upstream.socket).is_err() {
             return self.refuse(
                 ticket,
@@ -53,7 +53,7 @@ impl Engine {
                 return;
             };
             let mut flight = [0; FLIGHT_BYTES];
-            let target = sealing.upstream.target;
+            let target = sealing.upstream.target.clone();
             let count = match socket::receive(sealing.upstream.socket.as_fd(), &mut flight) {
                 Ok(Moved::Bytes(count)) => count,
                 Ok(Moved::WouldBlock) => return,
@@ -85,7 +85,7 @@ impl Engine {
             unsent,
             ..
         } = &mut **sealing;
-        let target = upstream.target;
+        let target = upstream.target.clone();
         let Some(session) = &mut secured.upstream else {
             return false;
         };

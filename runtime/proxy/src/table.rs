@@ -3,13 +3,18 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::OwnedFd,
+    path::Path,
     rc::Rc,
 };
 
-use plan::{Inspect, Plan, Route};
-use sys::socket::{self, Family, TcpOptions};
+use plan::{Address, Inspect, Plan, Route};
+use sys::{
+    socket::{self, Family, TcpOptions},
+    unix::{self, SocketFile},
+};
 
 use crate::tls::Options as TlsOptions;
 use crate::{
@@ -26,9 +31,9 @@ const BACKLOG: i32 = 4096;
 pub(crate) struct Listener {
     pub(crate) name: String,
     /// The address asked for; its port may be 0.
-    configured: SocketAddr,
+    configured: Address,
     /// The address it has.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// What is looked at before a chain is chosen.
     pub(crate) inspect: Cell<Inspect>,
     pub(crate) rules: RefCell<Rules>,
@@ -39,6 +44,8 @@ pub(crate) struct Listener {
 pub(crate) struct Listening {
     pub(crate) listener: Rc<Listener>,
     pub(crate) socket: OwnedFd,
+    /// The file of a unix socket, which goes when this does.
+    file: Option<SocketFile>,
 }
 
 /// Where a connection leads.
@@ -117,19 +124,8 @@ impl Table {
         let mut fresh = Vec::new();
         for wanted in &plan.listeners {
             if self.place_of(wanted).is_none() {
-                let family = family(plan, wanted.address);
-                let bound = socket::listen(wanted.address, family, BACKLOG, tcp)
-                    .and_then(|socket| Ok((socket::local_address(&socket)?, socket)));
-                let (address, socket) =
-                    bound.map_err(|error| Unfit::Listen(wanted.address, error))?;
-                let listener = Rc::new(Listener {
-                    name: wanted.name.clone(),
-                    configured: wanted.address,
-                    address,
-                    inspect: Cell::new(wanted.inspect),
-                    rules: RefCell::default(),
-                });
-                fresh.push(Listening { listener, socket });
+                let bound = bind(wanted, plan, tcp);
+                fresh.push(bound.map_err(|error| Unfit::Listen(wanted.address.clone(), error))?);
             }
         }
 
@@ -160,7 +156,11 @@ impl Table {
             let place = self
                 .place_of(wanted)
                 .and_then(|place| self.listeners.get(place)?.as_ref());
-            if let Some(Listening { listener, .. }) = place {
+            if let Some(Listening { listener, file, .. }) = place {
+                if let Some(file) = file {
+                    // Whoever took the file away took its mode along.
+                    let _ = file.set_mode(wanted.mode);
+                }
                 listener.inspect.set(wanted.inspect);
                 *listener.rules.borrow_mut() = rules;
             }
@@ -245,9 +245,35 @@ impl Listener {
     /// Whether this socket serves for what a Plan wants: the same address, and for a port that the kernel chose the
     /// same name too.
     fn is(&self, wanted: &plan::Listener) -> bool {
-        self.configured == wanted.address
-            && (wanted.address.port() != 0 || self.name == wanted.name)
+        let chosen_by_kernel = wanted.address.inet().is_some_and(|it| it.port() == 0);
+        self.configured == wanted.address && (!chosen_by_kernel || self.name == wanted.name)
     }
+}
+
+/// The socket that a Plan wants, listening.
+fn bind(wanted: &plan::Listener, plan: &Plan, tcp: &TcpOptions) -> io::Result<Listening> {
+    let (address, socket, file) = match &wanted.address {
+        Address::Inet(address) => {
+            let socket = socket::listen(*address, family(plan, *address), BACKLOG, tcp)?;
+            (socket::local_address(&socket)?.into(), socket, None)
+        }
+        Address::Unix(path) => {
+            let (socket, file) = unix::listen(Path::new(&**path), wanted.mode, BACKLOG)?;
+            (wanted.address.clone(), socket, Some(file))
+        }
+    };
+    let listener = Rc::new(Listener {
+        name: wanted.name.clone(),
+        configured: wanted.address.clone(),
+        address,
+        inspect: Cell::new(wanted.inspect),
+        rules: RefCell::default(),
+    });
+    Ok(Listening {
+        listener,
+        socket,
+        file,
+    })
 }
 
 /// `[::]` takes IPv4 too, unless `0.0.0.0` has the same port.
@@ -257,7 +283,7 @@ fn family(plan: &Plan, address: SocketAddr) -> Family {
     let shared = plan
         .listeners
         .iter()
-        .any(|listener| listener.address == other);
+        .any(|listener| listener.address == Address::Inet(other));
     if any && !shared {
         Family::Dual
     } else {

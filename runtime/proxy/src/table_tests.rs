@@ -30,7 +30,8 @@ fn listener(name: &str, address: &str) -> plan::Listener {
     let chain = plan::FilterChain::passthrough;
     plan::Listener {
         name: name.to_owned(),
-        address: address.parse().unwrap(),
+        address: Address::Inet(address.parse().unwrap()),
+        mode: None,
         inspect: Inspect::ClientHello,
         chains: vec![
             chain(
@@ -88,7 +89,7 @@ fn what_stays_the_same_is_not_touched() {
     let mut table = Table::default();
     assert_eq!(apply(&mut table, &plan()).opened, [0, 1]);
     let before = (
-        table.listening(0).unwrap().listener.address,
+        table.listening(0).unwrap().listener.address.clone(),
         Rc::clone(&table.clusters["api.td"]),
     );
 
@@ -142,7 +143,7 @@ fn an_address_that_is_taken_changes_nothing() {
     };
     assert_eq!(
         (address, error.kind()),
-        (taken.local_addr().unwrap(), std::io::ErrorKind::AddrInUse)
+        (taken.local_addr().unwrap().into(), io::ErrorKind::AddrInUse)
     );
     assert_eq!((table.listeners.len(), table.clusters.len()), (2, 2));
 }

@@ -15,3 +15,4 @@ pub mod random;
 pub mod signals;
 pub mod socket;
 pub mod timer;
+pub mod unix;

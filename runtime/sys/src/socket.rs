@@ -1,10 +1,11 @@
-//! TCP sockets as the data plane uses them: nonblocking, close-on-exec, one system call each.
+//! Stream sockets as the data plane uses them: nonblocking, close-on-exec, one system call each. How unix sockets get their
+//! paths is in [`crate::unix`]; once connected they are used like TCP's.
 //!
 //! Nothing here waits. "Would block" is a value, not an error, so that callers cannot forget it.
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
@@ -72,22 +73,19 @@ pub fn listen(
     Ok(socket)
 }
 
-/// Accepts a connection if there is one. An IPv4 address that came in through `[::]` is given as IPv4.
+/// Accepts a connection if there is one. An IPv4 address that came in through `[::]` is given as IPv4; who comes in
+/// through a unix socket has none.
 ///
 /// # Errors
 ///
 /// No descriptors or memory left; the connection stays in the queue.
-pub fn accept(listener: impl AsFd) -> io::Result<Option<(OwnedFd, SocketAddr)>> {
+pub fn accept(listener: impl AsFd) -> io::Result<Option<(OwnedFd, Option<SocketAddr>)>> {
     loop {
         match net::acceptfrom_with(&listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok((socket, Some(address))) => {
-                let Ok(address) = SocketAddr::try_from(address) else {
-                    continue;
-                };
-                return Ok(Some((
-                    socket,
-                    SocketAddr::new(canonical(address.ip()), address.port()),
-                )));
+                let address = SocketAddr::try_from(address).ok();
+                let canonical = |it: SocketAddr| SocketAddr::new(it.ip().to_canonical(), it.port());
+                return Ok(Some((socket, address.map(canonical))));
             }
             // Gone before it was accepted (accept(2)): the next one may be there.
             Ok((_, None)) | Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO | Errno::PERM) => {}
@@ -95,10 +93,6 @@ pub fn accept(listener: impl AsFd) -> io::Result<Option<(OwnedFd, SocketAddr)>> 
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-fn canonical(address: IpAddr) -> IpAddr {
-    address.to_canonical()
 }
 
 /// Starts to connect. The end of it is an event on the socket; [`connected`] then tells how it went.
@@ -260,7 +254,7 @@ mod tests {
         let (accepted, source) = accept(&listener)
             .unwrap()
             .expect("a connection in the queue");
-        assert_eq!(source, client.local_addr().unwrap());
+        assert_eq!(source, client.local_addr().ok());
         assert!(sockopt::tcp_nodelay(&accepted).unwrap());
         assert_eq!(
             sockopt::tcp_keepidle(&accepted).unwrap(),
@@ -277,7 +271,7 @@ mod tests {
         let (_, source) = accept(&listener)
             .unwrap()
             .expect("a connection in the queue");
-        assert!(source.is_ipv4());
+        assert!(source.unwrap().is_ipv4());
     }
 
     #[test]
