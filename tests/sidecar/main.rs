@@ -3,11 +3,13 @@
 
 mod alike;
 mod beside_envoy;
+mod chains;
 mod changes_bite;
 mod inbound;
 mod intentions_decide;
 mod limits_and_cost;
 mod outbound;
+mod rotation;
 mod unix_sockets;
 mod without_tls;
 mod wrong_certificates;

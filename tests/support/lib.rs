@@ -2,6 +2,7 @@
 //! ground that they meet on.
 
 pub mod admin;
+pub mod authority;
 pub mod backend;
 pub mod budget;
 pub mod client;

@@ -38,10 +38,16 @@ pub struct Server {
 impl Server {
     /// Starts one and waits until it accepts.
     pub fn start(mesh: &Mesh, leaf: &Leaf, serves: Serves) -> Self {
+        Self::with(&[], mesh, leaf, serves)
+    }
+
+    /// The same, with more options of `s_server`.
+    pub fn with(options: &[&str], mesh: &Mesh, leaf: &Leaf, serves: Serves) -> Self {
         let home = TempDir::new();
         let mut command = Command::new("openssl");
         command.current_dir(home.path());
         command.args(["s_server", "-accept", "127.0.0.1:0", "-Verify", "3"]);
+        command.args(options);
         command
             .arg("-verify_return_error")
             .arg("-CAfile")
