@@ -23,7 +23,6 @@ mod authorization;
 mod cursor;
 mod defaults;
 mod document;
-mod duration;
 mod entries;
 mod error;
 mod fields;

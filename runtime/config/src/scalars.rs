@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use crate::duration::parse_duration;
 use crate::fields::{At, Holds, Place, Read, the_object};
 use crate::suggest::did_you_mean;
 use crate::value::{Data, Object, Value};
+use plan::duration::parse_duration;
 
 impl Read for String {
     const HOLDS: Holds = Holds::Scalar;

@@ -5,3 +5,8 @@
 //!
 //! An error is never an empty answer: whatever goes wrong, the last good answer stays in force.
 #![forbid(unsafe_code)]
+
+pub mod answers;
+mod json;
+
+pub use json::NotUnderstood;

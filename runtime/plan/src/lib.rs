@@ -16,6 +16,7 @@ extern crate alloc;
 
 pub mod balance;
 pub mod bind;
+pub mod duration;
 pub mod explain;
 pub mod gateway;
 pub mod intentions;

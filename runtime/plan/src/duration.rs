@@ -1,6 +1,7 @@
 //! Durations as Go writes them (time.ParseDuration): `15s`, `1m30s`, `1.5h`, `100ms`.
 
-use std::time::Duration;
+use alloc::{format, string::String};
+use core::time::Duration;
 
 /// What each unit is in nanoseconds.
 const UNITS: [(&str, u64); 8] = [
@@ -21,7 +22,7 @@ const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 ///
 /// # Errors
 /// Says what is wrong with the text.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

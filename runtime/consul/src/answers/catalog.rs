@@ -1,0 +1,125 @@
+//! The catalog: names of services and datacenters, the services of a node, and the resolvers.
+//!
+//! <https://developer.hashicorp.com/consul/api-docs/catalog>
+
+use crate::{
+    answers::service::{self, Service, texts},
+    json::{self, NotUnderstood, Read, Reader},
+};
+
+/// A `service-resolver` config entry, as far as a gateway needs it: a gateway never redirects and never fails over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolver {
+    /// The service.
+    pub service: String,
+    /// The subset that the plain name means.
+    pub default_subset: String,
+    /// The subsets, by name.
+    pub subsets: Vec<(String, Subset)>,
+    /// `ConnectTimeout`, as Go writes durations.
+    pub connect_timeout: String,
+}
+
+/// One of `Subsets`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subset {
+    /// What selects its instances; empty for all.
+    pub filter: String,
+    /// Whether only instances whose checks all pass belong to it.
+    pub only_passing: bool,
+}
+
+/// Reads the answer of `/v1/catalog/services`: the names.
+///
+/// # Errors
+/// The place where it is no such answer.
+pub fn service_names(body: &[u8]) -> Result<Vec<String>, NotUnderstood> {
+    let mut names = Vec::new();
+    json::whole(body, |reader| {
+        reader.object(&mut |name, _| {
+            names.push(name.to_owned());
+            Ok(())
+        })
+    })?;
+    names.sort();
+    Ok(names)
+}
+
+/// Reads the answer of `/v1/catalog/datacenters`: the names, sorted, since the distance by which Consul sorts them varies.
+///
+/// # Errors
+/// The place where it is no such answer.
+pub fn datacenters(body: &[u8]) -> Result<Vec<String>, NotUnderstood> {
+    let mut names = Vec::new();
+    json::whole(body, |reader| texts(reader, &mut names))?;
+    names.sort();
+    Ok(names)
+}
+
+/// Reads the answer of `/v1/agent/service/<id>`.
+///
+/// # Errors
+/// The place where it is no such answer.
+pub fn agent_service(body: &[u8]) -> Result<Service, NotUnderstood> {
+    json::whole(body, service::service)
+}
+
+/// Reads the answer of `/v1/catalog/node-services/<node>`: the services of the node, or of none if there is no such node.
+///
+/// # Errors
+/// The place where it is no such answer.
+pub fn node_services(body: &[u8]) -> Result<Vec<Service>, NotUnderstood> {
+    let mut services = Vec::new();
+    json::whole(body, |reader| {
+        reader.object(&mut |key, value| match key {
+            "Services" => value.list(&mut |item| {
+                services.push(service::service(item)?);
+                Ok(())
+            }),
+            _ => Ok(()),
+        })
+    })?;
+    Ok(services)
+}
+
+/// Reads the answer of `/v1/config/service-resolver`.
+///
+/// # Errors
+/// The place where it is no such answer.
+pub fn resolvers(body: &[u8]) -> Result<Vec<Resolver>, NotUnderstood> {
+    let mut resolvers = Vec::new();
+    json::whole(body, |reader| {
+        reader.list(&mut |item| {
+            resolvers.push(resolver(item)?);
+            Ok(())
+        })
+    })?;
+    Ok(resolvers)
+}
+
+fn resolver(reader: &mut Reader<'_>) -> Read<Resolver> {
+    let mut resolver = Resolver::default();
+    reader.object(&mut |key, value| {
+        match key {
+            "Name" => resolver.service = value.text()?,
+            "DefaultSubset" => resolver.default_subset = value.text()?,
+            "ConnectTimeout" => resolver.connect_timeout = value.text()?,
+            "Subsets" => value.object(&mut |name, value| {
+                let mut subset = Subset::default();
+                value.object(&mut |key, value| {
+                    match key {
+                        "Filter" => subset.filter = value.text()?,
+                        "OnlyPassing" => subset.only_passing = value.flag()?,
+                        _ => {}
+                    }
+                    Ok(())
+                })?;
+                resolver.subsets.push((name.to_owned(), subset));
+                Ok(())
+            })?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(resolver)
+}
