@@ -5,6 +5,7 @@
 //! System calls go through rustix, which makes them without a C library; libc is used where rustix has no safe call. One
 //! function is one system call unless its documentation says otherwise. Linux only.
 
+pub mod directory;
 pub mod epoll;
 pub mod inotify;
 pub mod limits;
