@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use plan::{
-    Balance, Cluster, Discovery, DownstreamTls, Endpoint, EndpointAddress, FilterChain, Health,
-    Identity, Inspect, Listener, Plan, Route, Secret, ServerNames, TcpKeepalive, TlsParameters,
-    Traffic, TrustBundle, UpstreamTls,
+    Address, Balance, Cluster, Discovery, DownstreamTls, Endpoint, EndpointAddress, FilterChain,
+    Health, Identity, Inspect, Listener, Plan, Route, Secret, ServerNames, TcpKeepalive,
+    TlsParameters, Traffic, TrustBundle, UpstreamTls,
     intentions::{Action, DefaultAction, Destination, Intention, Intentions, Name, Source},
 };
 use store::{LogForm, Process, Remembered, Tcp};
@@ -41,7 +41,8 @@ pub(crate) fn gateway(services: usize) -> Remembered {
     let plan = Plan {
         listeners: vec![Listener {
             name: "default:0.0.0.0:8443".to_owned(),
-            address: "0.0.0.0:8443".parse().unwrap(),
+            address: Address::Inet("0.0.0.0:8443".parse().unwrap()),
+            mode: None,
             inspect: Inspect::ClientHello,
             chains: vec![FilterChain::passthrough(
                 ServerNames::Any,
@@ -103,13 +104,18 @@ pub(crate) fn everything() -> Remembered {
             Route::Refuse("no way there".to_owned()),
         ),
     ];
-    let listener = |name: &str, address: &str, inspect, chains| Listener {
+    let listener = |name: &str, address: Address, inspect, chains| Listener {
         name: name.to_owned(),
-        address: address.parse().unwrap(),
+        mode: address.inet().is_none().then_some(0o660),
+        address,
         inspect,
         chains,
     };
-    let plain = cluster("local_app");
+    let plain = Cluster {
+        endpoints: vec![endpoint(EndpointAddress::Unix("/run/app".into()))],
+        balance: Balance::Random,
+        ..cluster("local_app")
+    };
     let reached = Cluster {
         traffic: Traffic::ControlPlane,
         endpoints: vec![
@@ -145,11 +151,16 @@ pub(crate) fn everything() -> Remembered {
             listeners: vec![
                 listener(
                     "public",
-                    "[::]:20000",
+                    Address::Inet("[::]:20000".parse().unwrap()),
                     Inspect::ClientHello,
                     vec![terminating],
                 ),
-                listener("upstream", "127.0.0.1:9191", Inspect::Nothing, passing),
+                listener(
+                    "upstream",
+                    Address::Unix("/run/upstream".into()),
+                    Inspect::Nothing,
+                    passing,
+                ),
             ],
             clusters: vec![reached, plain],
             identities: Vec::new(),
