@@ -5,6 +5,7 @@ mod alike;
 mod beside_envoy;
 mod chains;
 mod changes_bite;
+mod check_tells;
 mod inbound;
 mod intentions_decide;
 mod limits_and_cost;

@@ -66,6 +66,7 @@ pub(crate) fn assemble(
     Ok(Settings {
         mesh,
         files: trust.files,
+        origins: trust.origins,
         gateways,
         sidecars,
         sidecar_registrations: runnable.registrations,

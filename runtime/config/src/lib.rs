@@ -85,5 +85,6 @@ pub use settings::{
     Limits, LogSettings, RuntimeSettings, Settings, Sidecar, TcpSettings, Timeouts,
 };
 pub use stanza::{LogFormat, LogLevel};
+pub use trust::{Material, Origin};
 pub use value::{Data, Entry, Object, Span, Value};
 pub use yaml::parse_yaml;

@@ -66,7 +66,7 @@ pub(crate) fn mesh(
     let gateways = stanzas.iter().flat_map(|stanza| &stanza.gateways);
     Mesh {
         datacenter: own_datacenter,
-        trust: trust.bundles(&trust_domain),
+        trust: trust.bundles.clone(),
         trust_domain,
         domain: maker
             .host_name(domain)

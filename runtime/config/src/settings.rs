@@ -13,6 +13,7 @@ use crate::fields::Place;
 use crate::mode::{ModeDecision, gateway_mode};
 use crate::service::{ProxySettings, ServiceDefinition, Upstream};
 use crate::stanza::{LogFormat, LogLevel};
+use crate::trust::Origin;
 
 /// What the files say.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Settings {
     pub runtime: RuntimeSettings,
     /// The certificate and key files that were read, each once: to be watched like the configuration.
     pub files: Vec<PathBuf>,
+    /// Where identities and roots were given, in the order of the files.
+    pub origins: Vec<Origin>,
     /// What a person should know although the files are good.
     pub notes: Vec<Note>,
 }

@@ -23,27 +23,50 @@ const CERTIFICATE_LABEL: &str = "CERTIFICATE-----";
 /// A text of so many bytes without a dot may be the base64 of a key: an Ed25519 key has 64.
 const KEY_LIKE_BYTES: usize = 48;
 
+/// Something of TLS that a file gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Material {
+    /// The identity of this name.
+    Identity(String),
+    /// Roots of this trust domain.
+    Roots(String),
+}
+
+/// Where a material was given. Its contents are judged by who speaks TLS; this is for telling of them.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// What was given.
+    pub material: Material,
+    /// Where.
+    pub place: Place,
+    /// The files that hold it; none where it stands in the configuration itself.
+    pub files: Vec<PathBuf>,
+}
+
+impl Origin {
+    /// Says something of it, with its place and its files.
+    #[must_use]
+    pub fn note(&self, why: &str) -> Note {
+        let files: Vec<String> = self
+            .files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
+        match files.as_slice() {
+            [] => self.place.note("", why),
+            files => self.place.note("", format!("{why} ({})", files.join(", "))),
+        }
+    }
+}
+
 /// What the stanzas say of TLS.
 #[derive(Default)]
 pub(crate) struct Trust {
     pub(crate) identities: Vec<Identity>,
-    /// The roots, in one PEM text.
-    pub(crate) roots: String,
+    pub(crate) bundles: Vec<TrustBundle>,
+    pub(crate) origins: Vec<Origin>,
     /// Every file that was read.
     pub(crate) files: Vec<PathBuf>,
-}
-
-impl Trust {
-    /// The bundle of the own trust domain, if there are roots.
-    pub(crate) fn bundles(&self, trust_domain: &str) -> Vec<TrustBundle> {
-        if self.roots.is_empty() || trust_domain.is_empty() {
-            return Vec::new();
-        }
-        vec![TrustBundle {
-            trust_domain: trust_domain.to_owned(),
-            roots: self.roots.clone(),
-        }]
-    }
 }
 
 pub(crate) fn trust(
@@ -56,18 +79,14 @@ pub(crate) fn trust(
         files,
         errors,
         notes,
+        read: Vec::new(),
         done: Trust::default(),
     };
-    let named_domain = stanzas.iter().any(|stanza| stanza.trust_domain.is_some());
+    let own = stanzas
+        .iter()
+        .find_map(|stanza| stanza.trust_domain.as_ref());
     for spot in stanzas.iter().flat_map(|stanza| &stanza.roots) {
-        if !named_domain {
-            let what = "roots of which trust domain? add trust_domain = \"<uuid>.consul\"";
-            reader.errors.push(spot.place.error("", what));
-        }
-        if let Some(text) = reader.certificates(spot) {
-            reader.done.roots.push_str(text.expose().trim());
-            reader.done.roots.push('\n');
-        }
+        reader.roots(spot, own.map(|own| own.value.as_str()));
     }
     let identities = stanzas
         .iter()
@@ -90,10 +109,43 @@ struct Reader<'a> {
     files: &'a dyn Files,
     errors: &'a mut Errors,
     notes: &'a mut Vec<Note>,
+    /// Files that were read, and are not yet part of an origin.
+    read: Vec<PathBuf>,
     done: Trust,
 }
 
 impl Reader<'_> {
+    /// Adds roots of a trust domain.
+    fn roots(&mut self, spot: &Spot<Given>, trust_domain: Option<&str>) {
+        let Some(trust_domain) = trust_domain else {
+            let what = "roots of which trust domain? add trust_domain = \"<uuid>.consul\"";
+            self.errors.push(spot.place.error("", what));
+            return;
+        };
+        let trust_domain = trust_domain.to_ascii_lowercase();
+        let read_before = self.read.len();
+        let Some(text) = self.certificates(spot) else {
+            return;
+        };
+        self.done.origins.push(Origin {
+            material: Material::Roots(trust_domain.clone()),
+            place: spot.place.clone(),
+            files: self.read.split_off(read_before),
+        });
+        let text = format!("{}\n", text.expose().trim());
+        let bundles = &mut self.done.bundles;
+        match bundles
+            .iter_mut()
+            .find(|it| it.trust_domain == trust_domain)
+        {
+            Some(bundle) => bundle.roots.push_str(&text),
+            None => bundles.push(TrustBundle {
+                trust_domain,
+                roots: text,
+            }),
+        }
+    }
+
     fn identity(&mut self, item: &Named<IdentityStanza>) {
         let stanza = &item.value;
         let (Some(certificate), Some(key)) = (&stanza.certificate, &stanza.key) else {
@@ -101,9 +153,15 @@ impl Reader<'_> {
             self.errors.push(item.place.error("", what));
             return;
         };
+        let read_before = self.read.len();
         let certificates = self.certificates(certificate);
         let key = self.key(key);
         if let (Some(certificates), Some(key)) = (certificates, key) {
+            self.done.origins.push(Origin {
+                material: Material::Identity(item.name.clone()),
+                place: item.place.clone(),
+                files: self.read.split_off(read_before),
+            });
             self.done.identities.push(Identity {
                 name: item.name.clone(),
                 certificates: certificates.expose().to_owned(),
@@ -159,8 +217,9 @@ impl Reader<'_> {
         match self.files.read(&path) {
             Ok(file) => {
                 if !self.done.files.contains(&path) {
-                    self.done.files.push(path);
+                    self.done.files.push(path.clone());
                 }
+                self.read.push(path);
                 Some((file.text, file.exposed))
             }
             Err(error) => {

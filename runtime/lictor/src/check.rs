@@ -3,7 +3,7 @@
 use config::Settings;
 use plan::{Plan, Route, ServerNames};
 
-use crate::{Exit, command::Check, plans};
+use crate::{Exit, command::Check, materials::placed, plans};
 
 pub(crate) fn check(arguments: &Check) -> Exit {
     let settings = match plans::load(&arguments.files) {
@@ -11,10 +11,20 @@ pub(crate) fn check(arguments: &Check) -> Exit {
         Err(exit) => return exit,
     };
     let plan = plans::plan(&settings);
+    let unusable = proxy::unusable_parts(&plan);
+    if !unusable.is_empty() {
+        for part in &unusable {
+            eprintln!("{}", placed(&settings, part));
+        }
+        return Exit::Config;
+    }
     print_gateways(&settings, &plan);
     print_sidecars(&settings);
     for note in &settings.notes {
         println!("note      {note}");
+    }
+    for doubt in proxy::doubtful_identities(&plan, &settings.mesh.datacenter) {
+        println!("note      {}", placed(&settings, &doubt));
     }
     if plans::has_work(&settings) {
         println!("result    good");

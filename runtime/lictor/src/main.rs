@@ -8,6 +8,7 @@ mod check;
 mod command;
 mod explain;
 mod log;
+mod materials;
 mod names;
 mod plans;
 mod reload;

@@ -5,13 +5,13 @@ use std::{path::PathBuf, rc::Rc};
 use config::{LogLevel, Settings};
 use proxy::Proxy;
 
-use crate::{admin::State, log::Log, plans};
+use crate::{admin::State, log::Log, materials, plans};
 
 /// Why new files were not taken over.
 enum Refused {
     Files(config::Errors),
     NothingToRun,
-    Unfit(proxy::Unfit),
+    Unfit(String),
 }
 
 /// Reads the files and takes over what they say; on any error nothing changes. Gives the new settings.
@@ -21,7 +21,7 @@ pub(crate) fn reload(
     log: &Log,
     state: &State,
 ) -> Option<Settings> {
-    match try_reload(files, proxy) {
+    match try_reload(files, proxy, log) {
         Ok((settings, applied)) => {
             log.set(settings.runtime.log);
             state.reloads.set(state.reloads.get() + 1);
@@ -42,7 +42,7 @@ pub(crate) fn reload(
                 Refused::NothingToRun => {
                     "no mesh gateway and no sidecar that can be run any more".to_owned()
                 }
-                Refused::Unfit(unfit) => unfit.to_string(),
+                Refused::Unfit(unfit) => unfit,
             };
             let detail = "the configuration in force goes on; try lictor check";
             log.line(
@@ -55,14 +55,20 @@ pub(crate) fn reload(
     }
 }
 
-fn try_reload(files: &[PathBuf], proxy: &Rc<Proxy>) -> Result<(Settings, proxy::Applied), Refused> {
+fn try_reload(
+    files: &[PathBuf],
+    proxy: &Rc<Proxy>,
+    log: &Log,
+) -> Result<(Settings, proxy::Applied), Refused> {
     let settings = config::load(files).map_err(Refused::Files)?;
     if !plans::has_work(&settings) {
         return Err(Refused::NothingToRun);
     }
+    let plan = plans::plan(&settings);
     let applied = proxy
-        .apply(&plans::plan(&settings))
-        .map_err(Refused::Unfit)?;
+        .apply(&plan)
+        .map_err(|unfit| Refused::Unfit(materials::unfit(&settings, &unfit)))?;
+    materials::warn(&settings, &plan, log);
     proxy.set_options(plans::options(&settings));
     Ok((settings, applied))
 }

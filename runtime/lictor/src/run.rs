@@ -14,7 +14,7 @@ use sys::{
     signals::{self, Signal, Signals},
 };
 
-use crate::{Exit, admin, command::Run, log, log::Log, names::Names, plans, reload};
+use crate::{Exit, admin, command::Run, log, log::Log, materials, names::Names, plans, reload};
 
 /// Editors write a file in several steps; they are done well within this.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -68,13 +68,15 @@ fn start(settings: Settings, files: &[PathBuf]) -> io::Result<Exit> {
     let seed = sys::random::seed()?;
     let observer: Rc<dyn Observer> = Rc::clone(&log) as _;
     let proxy = Rc::new(Proxy::new(plans::options(&settings), observer, seed)?);
-    if let Err(unfit) = proxy.apply(&plans::plan(&settings)) {
-        eprintln!("lictor: {unfit}");
+    let plan = plans::plan(&settings);
+    if let Err(unfit) = proxy.apply(&plan) {
+        eprintln!("lictor: {}", materials::unfit(&settings, &unfit));
         return Ok(match unfit {
             proxy::Unfit::Tls(_) => Exit::Config,
             _ => Exit::Software,
         });
     }
+    materials::warn(&settings, &plan, &log);
     for (name, address) in proxy.listeners() {
         log.info("listening", &[("name", &name), ("address", &address)]);
     }

@@ -5,7 +5,7 @@ use std::{cell::Cell, rc::Rc};
 use crate::tls::{Options as TlsOptions, ServerContext};
 use plan::{FilterChain, Identity, Plan, TrustBundle, matching::ServerNameTable};
 
-use crate::secure::{self, Unusable};
+use crate::{secure, unusable::Unusable};
 
 /// A chain at work. Shared by its listener and the flows that came in through it.
 #[derive(Debug)]

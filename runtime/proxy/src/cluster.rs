@@ -13,11 +13,7 @@ use plan::{
 };
 
 use crate::tls::Options as TlsOptions;
-use crate::{
-    chain::Materials,
-    secure::{self, Unusable},
-    slab::Ticket,
-};
+use crate::{chain::Materials, secure, slab::Ticket, unusable::Unusable};
 
 /// What is known of a host name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,6 +33,7 @@ mod sealing;
 mod slab;
 mod table;
 mod token;
+mod unusable;
 mod wheel;
 
 #[cfg(feature = "tls")]
@@ -51,4 +52,5 @@ mod tls;
 pub use event::{Cause, Counters, Downstream, End, Event, Observer};
 pub use options::Options;
 pub use proxy::{Applied, Proxy, Unfit};
-pub use secure::Unusable;
+pub use secure::{doubtful_identities, unusable_parts};
+pub use unusable::{Part, Unusable};

@@ -19,7 +19,7 @@ use crate::{
     engine::Engine,
     event::{Cause, Counters, Observer},
     options::Options,
-    secure::Unusable,
+    unusable::Unusable,
 };
 
 /// How long the loop waits on its own set before it goes back to the reactor. Going back costs about as much as a

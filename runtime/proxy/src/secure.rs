@@ -2,34 +2,21 @@
 //!
 //! All of them are made before a Plan is put to work, so that one which cannot be made refuses the Plan and changes nothing.
 
-use std::fmt;
-
 use crate::tls::{
     ClientContext, Error, Identity, Options, Roots, ServerContext, Tls12Suites, TrustBundle,
     Versions,
 };
-use plan::{Plan, TlsParameters, UpstreamTls, spiffe::SpiffeId};
+use plan::{
+    Plan, TlsParameters, UpstreamTls,
+    spiffe::{SpiffeId, Subject},
+};
 
-use crate::chain::Materials;
+use crate::{
+    chain::Materials,
+    unusable::{Part, Unusable},
+};
 
-/// A part of a Plan's TLS that cannot be used.
-#[derive(Debug)]
-pub struct Unusable {
-    /// Which part: an identity, a trust domain, a cluster.
-    part: String,
-    /// Why.
-    why: String,
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.part, self.why)
-    }
-}
-
-impl std::error::Error for Unusable {}
-
-fn unusable(part: String) -> impl FnOnce(Error) -> Unusable {
+fn unusable(part: Part) -> impl FnOnce(Error) -> Unusable {
     move |error| Unusable {
         part,
         why: error.to_string(),
@@ -42,13 +29,13 @@ pub(crate) fn materials(
     identity: &str,
     trust: &[String],
 ) -> Result<Materials, Unusable> {
-    let missing = |part: String| Unusable {
+    let missing = |part: Part| Unusable {
         part,
         why: "the plan does not have it".to_owned(),
     };
     let found = plan.identities.iter().find(|known| known.name == identity);
     let identity = found
-        .ok_or_else(|| missing(format!("identity {identity}")))?
+        .ok_or_else(|| missing(Part::Identity(identity.to_owned())))?
         .clone();
     let mut bundles = Vec::with_capacity(trust.len());
     for domain in trust {
@@ -58,7 +45,7 @@ pub(crate) fn materials(
             .find(|bundle| bundle.trust_domain == *domain);
         bundles.push(
             bundle
-                .ok_or_else(|| missing(format!("roots of {domain}")))?
+                .ok_or_else(|| missing(Part::Roots(domain.clone())))?
                 .clone(),
         );
     }
@@ -75,13 +62,13 @@ pub(crate) fn server(
     options: &Options,
 ) -> Result<ServerContext, Unusable> {
     let name = &materials.identity.name;
-    let identity = identity(materials)?;
+    let identity = identity(&materials.identity)?;
     let mut trust = TrustBundle::default();
     for bundle in &materials.trust {
         trust = trust.with(&bundle.trust_domain, roots(bundle)?);
     }
     let options = with_parameters(parameters, options)?;
-    ServerContext::new(&identity, trust, &options).map_err(unusable(format!("identity {name}")))
+    ServerContext::new(&identity, trust, &options).map_err(unusable(Part::Identity(name.clone())))
 }
 
 /// What a cluster needs to originate TLS.
@@ -90,8 +77,8 @@ pub(crate) fn client(
     materials: &Materials,
     options: &Options,
 ) -> Result<ClientContext, Unusable> {
-    let part = || format!("TLS to {}", wanted.server_name);
-    let identity = identity(materials)?;
+    let part = || Part::Upstream(wanted.server_name.clone());
+    let identity = identity(&materials.identity)?;
     let roots = materials.trust.first().map(roots).transpose()?;
     let roots = roots.ok_or_else(|| Unusable {
         part: part(),
@@ -101,8 +88,8 @@ pub(crate) fn client(
     for id in &wanted.accepted {
         let parsed = SpiffeId::parse(id);
         accepted.push(parsed.map_err(|error| Unusable {
-            part: format!("identity {id}"),
-            why: error.to_string(),
+            part: part(),
+            why: format!("{id}: {error}"),
         })?);
     }
     let options = with_parameters(&wanted.parameters, options)?;
@@ -126,22 +113,87 @@ pub(crate) fn options() -> Options {
     }
 }
 
-fn identity(materials: &Materials) -> Result<Identity, Unusable> {
-    let identity = &materials.identity;
+/// Everything in a Plan that TLS cannot be made of, each once.
+#[must_use]
+pub fn unusable_parts(plan: &Plan) -> Vec<Unusable> {
+    let (options, mut found) = (options(), Vec::new());
+    let mut note = |outcome: Result<(), Unusable>| {
+        if let Err(unusable) = outcome
+            && !found.contains(&unusable)
+        {
+            found.push(unusable);
+        }
+    };
+    // By themselves first: whatever uses a broken one breaks for the same reason.
+    plan.identities
+        .iter()
+        .for_each(|it| note(identity(it).map(drop)));
+    plan.trust.iter().for_each(|it| note(roots(it).map(drop)));
+    for chain in plan.listeners.iter().flat_map(|listener| &listener.chains) {
+        if let Some(tls) = &chain.tls {
+            let made = materials(plan, &tls.identity, &tls.trust);
+            note(made.and_then(|made| server(&tls.parameters, &made, &options).map(drop)));
+        }
+    }
+    for tls in plan.clusters.iter().filter_map(|it| it.tls.as_ref()) {
+        let made = materials(plan, &tls.identity, std::slice::from_ref(&tls.trust));
+        note(made.and_then(|made| client(tls, &made, &options).map(drop)));
+    }
+    found
+}
+
+/// Identities of a Plan that can be used and that peers will not take, at this time: they have expired, are not by
+/// roots that the Plan has, or are not that of their service in this datacenter.
+#[must_use]
+pub fn doubtful_identities(plan: &Plan, datacenter: &str) -> Vec<Unusable> {
+    let mut trust = TrustBundle::default();
+    for bundle in &plan.trust {
+        if let Ok(roots) = roots(bundle) {
+            trust = trust.with(&bundle.trust_domain, roots);
+        }
+    }
+    let clock = options().clock;
+    let mut found = Vec::new();
+    for given in &plan.identities {
+        let Ok(identity) = identity(given) else {
+            continue;
+        };
+        let mut doubt = |why: String| {
+            found.push(Unusable {
+                part: Part::Identity(given.name.clone()),
+                why,
+            });
+        };
+        if let Err(refusal) = identity.accepted_by(&trust, &clock) {
+            doubt(format!("peers will refuse it: the certificate {refusal}"));
+        }
+        let fits = matches!(&identity.id().subject, Subject::Service { service, datacenter: of, .. }
+            if service.eq_ignore_ascii_case(&given.name) && of.eq_ignore_ascii_case(datacenter));
+        if !fits {
+            let (id, name) = (identity.id(), &given.name);
+            doubt(format!(
+                "callers of {name} in {datacenter} will refuse it: the certificate is that of {id}"
+            ));
+        }
+    }
+    found
+}
+
+fn identity(identity: &plan::Identity) -> Result<Identity, Unusable> {
     Identity::from_pem(
         identity.certificates.as_bytes(),
         identity.key.expose().as_bytes(),
     )
-    .map_err(unusable(format!("identity {}", identity.name)))
+    .map_err(unusable(Part::Identity(identity.name.clone())))
 }
 
 fn roots(bundle: &plan::TrustBundle) -> Result<Roots, Unusable> {
     Roots::from_pem(bundle.roots.as_bytes())
-        .map_err(unusable(format!("roots of {}", bundle.trust_domain)))
+        .map_err(unusable(Part::Roots(bundle.trust_domain.clone())))
 }
 
 fn with_parameters(parameters: &TlsParameters, options: &Options) -> Result<Options, Unusable> {
-    let part = || "TLS parameters".to_owned();
+    let part = || Part::Parameters;
     let versions = Versions::from_names(&parameters.min_version, &parameters.max_version);
     let suites = match parameters.cipher_suites.as_slice() {
         [] => Ok(Tls12Suites::default()),

@@ -9,7 +9,11 @@ use zeroize::Zeroizing;
 use crate::{
     error::Error,
     leaf::{Leaf, Validity},
+    options::Clock,
     pem,
+    refusal::Refusal,
+    trust::TrustBundle,
+    verify::{Expected, Verifier},
 };
 
 /// A certificate chain and its private key, which belong together. Cheap to clone.
@@ -76,6 +80,25 @@ impl Identity {
     #[must_use]
     pub fn validity(&self) -> Validity {
         self.validity
+    }
+
+    /// Whether peers that have these roots of its trust domain would believe it at this time, calling and called.
+    ///
+    /// # Errors
+    ///
+    /// Why they would not.
+    pub fn accepted_by(&self, trust: &TrustBundle, clock: &Clock) -> Result<(), Box<Refusal>> {
+        let Some((leaf, rest)) = self.key.cert.split_first() else {
+            return Err(Box::new(Refusal::Missing));
+        };
+        let now = clock.now();
+        let as_client = Expected::AnyOf(trust.clone());
+        Verifier::new(as_client).check(leaf, rest, now)?;
+        if let Some(roots) = trust.roots(&self.id.trust_domain) {
+            let as_server = Expected::OneOf(vec![SpiffeId::clone(&self.id)], roots.clone());
+            Verifier::new(as_server).check(leaf, rest, now)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn certified_key(&self) -> Arc<CertifiedKey> {

@@ -1,32 +1,34 @@
 //! For a build without TLS: every part of a Plan that needs it is refused, which refuses the Plan.
 
-use std::fmt;
-
 use plan::{Plan, TlsParameters, UpstreamTls};
 
 use crate::{
     chain::Materials,
     tls::{ClientContext, Options, ServerContext},
+    unusable::{Part, Unusable},
 };
 
-/// A part of a Plan's TLS, which cannot be used.
-#[derive(Debug)]
-pub struct Unusable(String);
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: this build of lictor has no TLS; build it with --features sidecar",
-            self.0
-        )
+fn unusable(part: Part) -> Unusable {
+    Unusable {
+        part,
+        why: "this build of lictor has no TLS; build it with --features sidecar".to_owned(),
     }
 }
 
-impl std::error::Error for Unusable {}
+/// Nothing: all of it is refused when the Plan is put to work.
+#[must_use]
+pub fn unusable_parts(_: &Plan) -> Vec<Unusable> {
+    Vec::new()
+}
+
+/// None: there is nobody to take them.
+#[must_use]
+pub fn doubtful_identities(_: &Plan, _: &str) -> Vec<Unusable> {
+    Vec::new()
+}
 
 pub(crate) fn materials(_: &Plan, identity: &str, _: &[String]) -> Result<Materials, Unusable> {
-    Err(Unusable(format!("identity {identity}")))
+    Err(unusable(Part::Identity(identity.to_owned())))
 }
 
 pub(crate) fn server(
@@ -34,7 +36,7 @@ pub(crate) fn server(
     made_from: &Materials,
     _: &Options,
 ) -> Result<ServerContext, Unusable> {
-    Err(Unusable(format!("identity {}", made_from.identity.name)))
+    Err(unusable(Part::Identity(made_from.identity.name.clone())))
 }
 
 pub(crate) fn client(
@@ -42,7 +44,7 @@ pub(crate) fn client(
     _: &Materials,
     _: &Options,
 ) -> Result<ClientContext, Unusable> {
-    Err(Unusable(format!("TLS to {}", wanted.server_name)))
+    Err(unusable(Part::Upstream(wanted.server_name.clone())))
 }
 
 pub(crate) fn options() -> Options {
