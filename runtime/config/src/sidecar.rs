@@ -8,10 +8,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use plan::chain::{Chain, Resolver, Target};
 use plan::intentions::DefaultAction;
 use plan::mesh::{Mesh, SidecarRegistration, Upstream, Via};
 use plan::names::same;
-use plan::{Address, TlsParameters};
+use plan::{Address, Balance, TlsParameters};
 
 use crate::authorization::intentions;
 use crate::entries::{ConfigEntries, MeshTlsDirection, UpstreamConfigItem};
@@ -279,17 +280,33 @@ impl Maker<'_> {
             upstream,
             self.around.entries,
         );
-        let made = Upstream {
-            service: upstream.destination_name.clone()?,
+        let via = match mode.mode {
+            GatewayMode::Local => Via::LocalGateway,
+            GatewayMode::Remote => Via::RemoteGateway,
+            GatewayMode::None | GatewayMode::Unset => Via::Direct,
+        };
+        let name = upstream.destination_name.clone()?;
+        let elsewhere = datacenter.filter(|name| *name != mesh.datacenter);
+        let target = Target {
             namespace: namespace.unwrap_or(&sidecar.namespace).to_owned(),
-            datacenter: datacenter.filter(|name| *name != mesh.datacenter),
+            partition: mesh.partition.clone(),
+            via,
+            ..Target::new(&name, elsewhere.as_ref().unwrap_or(&mesh.datacenter))
+        };
+        let service = plan::upstreams::service(&target, mesh);
+        let resolver = Resolver {
+            connect_timeout: service.and_then(|service| service.connect_timeout),
+            balance: service.map_or(Balance::RoundRobin, |service| service.balance),
+            ..Resolver::to(target)
+        };
+        let made = Upstream {
+            name: match elsewhere {
+                Some(datacenter) => format!("{name}?dc={datacenter}"),
+                None => name,
+            },
+            chain: Chain::whole(resolver),
             listen: listen?,
             socket_mode,
-            via: match mode.mode {
-                GatewayMode::Local => Via::LocalGateway,
-                GatewayMode::Remote => Via::RemoteGateway,
-                GatewayMode::None | GatewayMode::Unset => Via::Direct,
-            },
             connect_timeout: self.timeout(
                 upstream
                     .config
@@ -304,6 +321,8 @@ impl Maker<'_> {
                 .as_ref()
                 .and_then(|limits| limits.max_connections)
                 .or_else(|| self.central(upstream, |item| item.limits.as_ref()?.max_connections)),
+            max_pending: None,
+            outlier_detection: None,
         };
         (self.reasons.len() == before).then_some(made)
     }
@@ -347,24 +366,9 @@ impl Maker<'_> {
     }
 }
 
-/// Notes upstreams behind which there is nobody, and those that go the way of another.
+/// Notes upstreams behind which there is nobody.
 fn note_upstreams(made: &SidecarRegistration, from: &Sidecar, mesh: &Mesh, notes: &mut Vec<Note>) {
-    for (at, (upstream, given)) in made.upstreams.iter().zip(&from.proxy.upstreams).enumerate() {
-        let twin = made.upstreams.iter().take(at).position(|other| {
-            let way = |it: &Upstream| (it.via, it.connect_timeout, it.max_connections);
-            other.service.eq_ignore_ascii_case(&upstream.service)
-                && same(&other.namespace, &upstream.namespace)
-                && other.datacenter == upstream.datacenter
-                && way(other) != way(upstream)
-        });
-        if let Some(first) = twin.and_then(|at| from.proxy.upstreams.get(at)) {
-            // The destination is one cluster, as for Consul.
-            let why = format!(
-                "leads to the same service as the upstream at {}, whose mode, timeout and limits hold for both",
-                first.place.short()
-            );
-            notes.push(given.place.note("", why));
-        }
+    for (upstream, given) in made.upstreams.iter().zip(&from.proxy.upstreams) {
         let alone = SidecarRegistration {
             upstreams: vec![upstream.clone()],
             ..made.clone()
@@ -375,21 +379,24 @@ fn note_upstreams(made: &SidecarRegistration, from: &Sidecar, mesh: &Mesh, notes
             .iter()
             .any(|cluster| cluster.tls.is_some() && cluster.endpoints.is_empty());
         if leads_nowhere {
-            let service = &upstream.service;
-            let why = match (&upstream.datacenter, upstream.via) {
-                (Some(dc), Via::RemoteGateway) => {
+            let Some(target) = upstream.chain.targets().next() else {
+                continue;
+            };
+            let (service, dc) = (&target.service, &target.datacenter);
+            let why = match target.via {
+                _ if *dc == mesh.datacenter => format!(
+                    "lictor {{ }} has no endpoints of service \"{service}\": connections are closed"
+                ),
+                Via::RemoteGateway => {
                     format!(
                         "datacenter \"{dc}\" in lictor {{ }} has no gateways: connections are closed"
                     )
                 }
-                (Some(_), Via::LocalGateway) => {
+                Via::LocalGateway => {
                     "lictor { } has no gateways: connections are closed".to_owned()
                 }
-                (Some(dc), Via::Direct) => format!(
+                Via::Direct => format!(
                     "datacenter \"{dc}\" in lictor {{ }} has no endpoints of service \"{service}\": connections are closed"
-                ),
-                (None, _) => format!(
-                    "lictor {{ }} has no endpoints of service \"{service}\": connections are closed"
                 ),
             };
             notes.push(given.place.note("", why));

@@ -164,8 +164,8 @@ fn the_sidecars_run_and_reach_each_other_as_their_comments_say() {
         endpoints.iter().map(|it| it.address.to_string()).collect()
     };
     assert_eq!(dialed("local_app"), ["127.0.0.1:8080"]);
-    assert_eq!(dialed("web~api"), ["10.0.0.1:8443"]);
-    assert_eq!(dialed("web~db"), ["10.0.0.7:21000", "10.0.0.8:21000"]);
+    assert_eq!(dialed("~api?dc=dc2~"), ["10.0.0.1:8443"]);
+    assert_eq!(dialed("~db~"), ["10.0.0.7:21000", "10.0.0.8:21000"]);
 
     let api = example("sidecar-api.hcl");
     assert!(api.not_run.is_empty(), "{:?}", api.not_run);

@@ -88,16 +88,18 @@ fn a_definition_in_full_becomes_a_registration() {
     let [upstream] = made.upstreams.as_slice() else {
         panic!("one upstream")
     };
+    let target = &upstream.chain.splits[0].resolver.target;
     assert_eq!(
         (
-            upstream.service.as_str(),
-            upstream.namespace.as_str(),
-            upstream.datacenter.as_deref()
+            target.service.as_str(),
+            target.namespace.as_str(),
+            target.datacenter.as_str()
         ),
-        ("db", "default", Some("dc2"))
+        ("db", "default", "dc2")
     );
+    assert_eq!(upstream.name, "db?dc=dc2");
     assert_eq!(upstream.listen.to_string(), "127.0.0.9:9191");
-    assert_eq!(upstream.via, Via::LocalGateway);
+    assert_eq!(target.via, Via::LocalGateway);
     assert_eq!(upstream.connect_timeout, Duration::from_millis(1500));
     assert_eq!(upstream.max_connections, Some(5));
 }
@@ -162,12 +164,13 @@ fn an_inline_sidecar_is_completed_from_its_service() {
     assert_eq!(made.local_connect_timeout, Duration::from_secs(5));
     assert_eq!(made.max_inbound_connections, None);
     let upstream = &made.upstreams[0];
-    assert_eq!(upstream.datacenter, None);
-    assert_eq!(upstream.listen.to_string(), "127.0.0.1:9191");
+    let target = &upstream.chain.splits[0].resolver.target;
     assert_eq!(
-        (upstream.via, upstream.max_connections),
-        (Via::Direct, None)
+        (upstream.name.as_str(), target.datacenter.as_str()),
+        ("db", "dc1")
     );
+    assert_eq!(upstream.listen.to_string(), "127.0.0.1:9191");
+    assert_eq!((target.via, upstream.max_connections), (Via::Direct, None));
 }
 
 #[test]
@@ -244,7 +247,8 @@ fn the_precedence_of_modes_reaches_the_registration() {
                {{ kind = \"service-defaults\" name = \"web\" mesh_gateway {{ mode = \"{service}\" }} }} ] }}"
         );
         let settings = with(&text);
-        assert_eq!(settings.sidecar_registrations[0].upstreams[0].via, via);
+        let upstream = &settings.sidecar_registrations[0].upstreams[0];
+        assert_eq!(upstream.chain.splits[0].resolver.target.via, via);
         assert!(settings.notes.is_empty(), "{:?}", settings.notes);
     }
 }
@@ -373,7 +377,6 @@ upstreams = [
             "f:14:56: service.proxy.upstreams[3].config.envoy_cluster_json: not used by lictor",
             "f:11:1: service.proxy.upstreams[0]: lictor { } has no endpoints of service \"api\": connections are closed",
             "f:12:1: service.proxy.upstreams[1]: datacenter \"dc2\" in lictor { } has no endpoints of service \"api\": connections are closed",
-            "f:13:1: service.proxy.upstreams[2]: leads to the same service as the upstream at f:12, whose mode, timeout and limits hold for both",
         ]
     );
     assert_eq!(settings.sidecar_registrations.len(), 1);

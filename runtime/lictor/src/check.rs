@@ -90,6 +90,9 @@ fn print_gateways(settings: &Settings, plan: &Plan) {
                     .map_or(0, |cluster| cluster.endpoints.len());
                 println!("rule      {names} to {count} endpoint(s) of {cluster}");
             }
+            (names, Route::Weighted(shares)) => {
+                println!("rule      {names} to shares of {} clusters", shares.len());
+            }
             (names, Route::SniCluster) => println!("rule      {names} to the cluster of that name"),
         }
     }

@@ -4,8 +4,11 @@
 //! so that a heavy target's turns are spread out. Unhealthy targets are chosen only when there is no healthy one left to
 //! try. Nothing is chosen twice for one connection. Chance comes from the caller.
 
-use crate::{Address, Balance, Health};
 use alloc::vec::Vec;
+
+use crate::{Address, Balance, Health, rendezvous};
+
+pub use crate::rendezvous::client;
 
 /// An address that can be connected to: an endpoint, or one address of an endpoint given by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,12 +50,14 @@ pub struct Balancer {
 impl Balancer {
     /// The next target to try, by index, noted in `tried`; `None` when all have been tried.
     ///
-    /// `active` tells how many connections a target has; `chance` gives a number below its argument.
+    /// `client` stands for who connects ([`client`]); `active` tells how many connections a target has; `chance` gives a
+    /// number below its argument.
     pub fn pick(
         &mut self,
         policy: Balance,
         targets: &[Target],
         tried: &mut Tried,
+        client: u64,
         active: impl Fn(usize) -> u32,
         mut chance: impl FnMut(u32) -> u32,
     ) -> Option<usize> {
@@ -84,6 +89,18 @@ impl Balancer {
                     let load = |at: usize| i64::from(active(at)) + 1;
                     (load(*one) * weight(*other)).cmp(&(load(*other) * weight(*one)))
                 })
+            }
+            Balance::RingHash | Balance::Maglev => {
+                let drawn = |at: usize| {
+                    let target = targets.get(at)?;
+                    let drawn = rendezvous::draw(client, &target.address);
+                    Some((i64::try_from(drawn).ok()?, at))
+                };
+                let draws = (0..targets.len()).filter(eligible).filter_map(drawn);
+                // Less for its weight: a/w < b/v without a division.
+                draws
+                    .min_by(|(one, a), (other, b)| (one * weight(*b)).cmp(&(other * weight(*a))))
+                    .map(|(_, at)| at)
             }
         }?;
         // Indices that do not fit are beyond what is ever configured; such a target is just not remembered as tried.
@@ -168,6 +185,7 @@ mod tests {
                 Balance::RoundRobin,
                 targets,
                 &mut Tried::default(),
+                0,
                 |_| 0,
                 |_| 0,
             )
@@ -191,7 +209,7 @@ mod tests {
         assert_eq!(turns(&targets, 3), [1, 1, 1]);
         let mut balancer = Balancer::default();
         let mut tried = Tried::default();
-        let mut pick = || balancer.pick(Balance::RoundRobin, &targets, &mut tried, |_| 0, |_| 0);
+        let mut pick = || balancer.pick(Balance::RoundRobin, &targets, &mut tried, 0, |_| 0, |_| 0);
         assert_eq!([pick(), pick(), pick()], [Some(1), Some(0), None]);
     }
 
@@ -206,28 +224,53 @@ mod tests {
             policy,
             &targets,
             &mut Tried::default(),
+            0,
             |at| loads[at],
             |_| draws.next().unwrap(),
         );
         assert_eq!(chosen, Some(1), "five quarters are less than two");
     }
 
+    #[test]
+    fn a_client_keeps_its_target_while_that_is_healthy_and_finds_another_when_it_is_not() {
+        let address = |number| SocketAddr::from(([10, 0, 0, number], 1));
+        let mut targets = healthy(&[1, 3, 1]);
+        for (number, target) in (1..).zip(&mut targets) {
+            target.address = address(number).into();
+        }
+        let pick = |targets: &[Target], client: u64| {
+            let tried = &mut Tried::default();
+            let policy = Balance::Maglev;
+            Balancer::default().pick(policy, targets, tried, client, |_| 0, |_| 0)
+        };
+        let clients =
+            || (0..300_u16).map(|number| client([10, 1, (number >> 8) as u8, number as u8].into()));
+        let before: Vec<_> = clients().map(|client| pick(&targets, client)).collect();
+        assert!((0..3).all(|at| before.contains(&Some(at))), "{before:?}");
+        targets[1].health = Health::Unhealthy;
+        for (client, before) in clients().zip(before) {
+            let after = pick(&targets, client);
+            assert_ne!(after, Some(1));
+            assert!(after == before || before == Some(1));
+        }
+    }
+
     proptest! {
         #[test]
         fn every_target_is_tried_once_and_then_none(
             targets in prop::collection::vec((1..100_u16, any::<bool>()), 0..MAX_TRIES),
-            policy in 0..3_u8,
+            policy in 0..4_u8,
             seed in any::<u32>(),
         ) {
             let targets: Vec<Target> = targets
                 .into_iter()
                 .map(|(weight, up)| target(weight, if up { Health::Healthy } else { Health::Unhealthy }))
                 .collect();
-            let policy = [Balance::RoundRobin, Balance::Random, Balance::LeastRequest { choices: 2 }][usize::from(policy)];
+            let policy = [Balance::RoundRobin, Balance::Random, Balance::LeastRequest { choices: 2 }, Balance::RingHash][usize::from(policy)];
             let (mut balancer, mut tried, mut seed) = (Balancer::default(), Tried::default(), seed);
             let mut seen = vec![];
             let mut chance = |below: u32| { seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223); seed % below };
-            while let Some(at) = balancer.pick(policy, &targets, &mut tried, |_| 0, &mut chance) {
+            while let Some(at) = balancer.pick(policy, &targets, &mut tried, 7, |_| 0, &mut chance) {
                 prop_assert!(!seen.contains(&at));
                 let ups_left = targets.iter().enumerate().any(|(other, t)| t.health == Health::Healthy && !seen.contains(&other));
                 prop_assert!(!ups_left || targets[at].health == Health::Healthy);

@@ -61,6 +61,7 @@ pub fn cluster_of<'a>(
     match &chain.route {
         Route::Cluster(name) => plan.cluster(name),
         Route::SniCluster => plan.cluster(server_name),
+        Route::Weighted(shares) => plan.cluster(&shares.first()?.1),
         Route::Refuse(_) => None,
     }
 }

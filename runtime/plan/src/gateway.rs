@@ -253,7 +253,11 @@ impl Table<'_> {
     fn service_cluster(&mut self, name: String, service: &Service, endpoints: &[Endpoint]) {
         self.cluster(name, Traffic::Service, endpoints.to_vec());
         if let Some(cluster) = self.clusters.last_mut() {
-            cluster.balance = service.balance;
+            // A gateway sees other proxies, not the clients that a hash is meant for.
+            cluster.balance = match service.balance {
+                Balance::RingHash | Balance::Maglev => Balance::RoundRobin,
+                other => other,
+            };
             cluster.connect_timeout = service
                 .connect_timeout
                 .unwrap_or(self.gateway.connect_timeout);
@@ -272,10 +276,13 @@ impl Table<'_> {
             name,
             traffic,
             endpoints,
+            failover: Vec::new(),
             discovery: self.gateway.discovery,
             balance: Balance::RoundRobin,
             connect_timeout: self.gateway.connect_timeout,
             max_connections: self.gateway.max_connections,
+            max_pending: None,
+            outlier_detection: None,
             keepalive: None,
             tls: None,
         });

@@ -112,7 +112,7 @@ fn leads_to(plan: &Plan, name: &str) -> Vec<String> {
     let cluster = match chain.map(|chain| &chain.route) {
         Some(Route::Cluster(cluster)) => plan.cluster(cluster),
         Some(Route::SniCluster) => plan.cluster(name),
-        Some(Route::Refuse(_)) | None => None,
+        Some(Route::Weighted(_) | Route::Refuse(_)) | None => None,
     };
     cluster.map_or_else(Vec::new, |cluster| {
         cluster

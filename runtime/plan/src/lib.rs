@@ -16,6 +16,7 @@ extern crate alloc;
 
 pub mod balance;
 pub mod bind;
+pub mod chain;
 pub mod duration;
 pub mod explain;
 pub mod gateway;
@@ -24,11 +25,13 @@ pub mod matching;
 pub mod mesh;
 mod model;
 pub mod names;
+mod rendezvous;
 pub mod sidecar;
 pub mod spiffe;
+pub mod upstreams;
 
 pub use model::{
     Address, Balance, Cluster, Discovery, DownstreamTls, Endpoint, EndpointAddress, FilterChain,
-    Health, Identity, Inspect, Listener, Plan, Route, Secret, ServerNames, TcpKeepalive,
-    TlsParameters, Traffic, TrustBundle, UpstreamTls,
+    Health, Identity, Inspect, Listener, OutlierDetection, Plan, Route, Secret, ServerNames,
+    TcpKeepalive, TlsParameters, Traffic, TrustBundle, UpstreamTls,
 };

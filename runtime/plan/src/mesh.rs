@@ -11,8 +11,8 @@ use core::{
 };
 
 use crate::{
-    Address, Balance, Discovery, Endpoint, Identity, TcpKeepalive, TlsParameters, TrustBundle,
-    intentions::Intentions,
+    Address, Balance, Discovery, Endpoint, Identity, OutlierDetection, TcpKeepalive, TlsParameters,
+    TrustBundle, chain::Chain, intentions::Intentions,
 };
 
 /// The mesh as one gateway sees it.
@@ -98,7 +98,8 @@ pub struct RemoteDatacenter {
     pub name: String,
     /// Its mesh gateways, by WAN address.
     pub gateways: Vec<Endpoint>,
-    /// Its services, by WAN address, as far as sidecars here reach them without a gateway.
+    /// Its services, by WAN address, as far as sidecars here reach them without a gateway. One that is reached through
+    /// gateways may stand here for its health: with no healthy instance its gateways are not used.
     pub services: Vec<Service>,
 }
 
@@ -237,22 +238,22 @@ pub struct SidecarRegistration {
 /// One service that a sidecar reaches for its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// The service's name.
-    pub service: String,
-    /// Its namespace; empty for the default one.
-    pub namespace: String,
-    /// Its datacenter; `None` for this one.
-    pub datacenter: Option<String>,
+    /// What it is called, as Consul calls it: `<service>`, `<service>?dc=<datacenter>`, `<service>?peer=<peer>`.
+    pub name: String,
+    /// Where its connections go.
+    pub chain: Chain,
     /// Where the application connects (`local_bind_address` and `_port`, or `local_bind_socket_path`).
     pub listen: Address,
     /// `local_bind_socket_mode`.
     pub socket_mode: Option<u32>,
-    /// Which way, to another datacenter. Within this one it is always direct.
-    pub via: Via,
-    /// For the whole of connecting, TLS included; Consul's default is 5 s.
+    /// For the whole of connecting, TLS included, where the chain says nothing; Consul's default is 5 s.
     pub connect_timeout: Duration,
-    /// `limits.max_connections`.
+    /// `limits.max_connections`, for each target.
     pub max_connections: Option<u32>,
+    /// `limits.max_pending_requests`, for each target: connections that wait to be connected.
+    pub max_pending: Option<u32>,
+    /// `passive_health_check`.
+    pub outlier_detection: Option<OutlierDetection>,
 }
 
 /// A mesh gateway mode, decided.

@@ -199,6 +199,8 @@ pub enum Route {
     Cluster(String),
     /// To the cluster whose name is the SNI; closed if there is none (Envoy's `sni_cluster`).
     SniCluster,
+    /// To one of these clusters by chance, by weight; at least one weight is not 0 (Envoy's `weighted_clusters`).
+    Weighted(Vec<(u32, String)>),
     /// Closed, for the reason given. Kept as a chain so that its traffic cannot fall through to a wider one.
     Refuse(String),
 }
@@ -212,6 +214,9 @@ pub struct Cluster {
     pub traffic: Traffic,
     /// Who may be connected to.
     pub endpoints: Vec<Endpoint>,
+    /// The clusters that are used instead while this one has no usable endpoint, in this order (Envoy's aggregate
+    /// cluster). Their own failover does not count.
+    pub failover: Vec<String>,
     /// How hosts given by name become addresses.
     pub discovery: Discovery,
     /// How an endpoint is chosen.
@@ -220,6 +225,10 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// The most connections at a time; `None` leaves it to the limit of the process.
     pub max_connections: Option<u32>,
+    /// The most connections at a time that are not established yet (Envoy's `max_pending_requests`); `None` is no limit.
+    pub max_pending: Option<u32>,
+    /// When an endpoint that fails is left out for a while; `None` never leaves one out.
+    pub outlier_detection: Option<OutlierDetection>,
     /// Keepalive that differs from the process's default.
     pub keepalive: Option<TcpKeepalive>,
     /// How TLS is originated; `None` sends the bytes as they come.
@@ -257,10 +266,46 @@ pub enum Balance {
     },
     /// By chance, by weight.
     Random,
+    /// By the client's address, so that one client keeps its endpoint for as long as that can be used.
+    RingHash,
+    /// The same, by another of Consul's names.
+    Maglev,
+}
+
+/// Passive health checks, in Envoy's words
+/// (<https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/cluster/v3/outlier_detection.proto>). For TCP a failure is
+/// an endpoint that could not be connected, TLS included; Envoy counts those as 5xx.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutlierDetection {
+    /// Failures in a row after which an endpoint is left out; 0 never leaves one out.
+    pub consecutive_5xx: u32,
+    /// After this time without another ejection an endpoint's count of ejections is one less.
+    pub interval: Duration,
+    /// For how long an endpoint is left out, times the count of its ejections.
+    pub base_ejection_time: Duration,
+    /// For how long it is left out at most.
+    pub max_ejection_time: Duration,
+    /// How many of the endpoints may be left out at a time, in percent; one always may.
+    pub max_ejection_percent: u32,
+    /// How likely it is left out after that many failures, in percent.
+    pub enforcing_consecutive_5xx: u32,
+}
+
+impl Default for OutlierDetection {
+    fn default() -> Self {
+        Self {
+            consecutive_5xx: 5,
+            interval: Duration::from_secs(10),
+            base_ejection_time: Duration::from_secs(30),
+            max_ejection_time: Duration::from_secs(300),
+            max_ejection_percent: 10,
+            enforcing_consecutive_5xx: 100,
+        }
+    }
 }
 
 /// Where something listens or is connected to, once all names are resolved.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Address {
     /// An IP address and port.
     Inet(SocketAddr),

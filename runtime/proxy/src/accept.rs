@@ -16,7 +16,7 @@ use wire::client_hello::{self, MAX_FLIGHT_BYTES, Progress, Refusal, ServerName};
 use crate::{
     chain::Chain,
     cluster::Cluster,
-    engine::{Engine, ticks},
+    engine::{Engine, chance, ticks},
     event::{Cause, Downstream, Event, add},
     flow::{Flow, Greeting, Secured, Stage},
     slab::Ticket,
@@ -202,7 +202,8 @@ impl Engine {
             return;
         };
         let name = name.map(ServerName::as_str);
-        let verdict = self.table.route(&flow.listener, name);
+        let seed = &mut self.seed;
+        let verdict = (self.table).route(&flow.listener, name, |below| chance(seed, below));
         if let (Some(name), Verdict::Unknown(_) | Verdict::Refused(_)) = (name, &verdict) {
             flow.server_name = Some(name.into());
         }

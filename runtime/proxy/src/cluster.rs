@@ -9,7 +9,7 @@ use std::{
 use crate::tls::ClientContext;
 use plan::{
     Address, Balance, Discovery, EndpointAddress, Health, Plan, UpstreamTls,
-    balance::{Balancer, Target, Tried},
+    balance::{self, Balancer, Target, Tried},
 };
 
 use crate::tls::Options as TlsOptions;
@@ -198,6 +198,7 @@ impl Cluster {
     pub(crate) fn pick(
         &self,
         tried: &mut Tried,
+        source: IpAddr,
         chance: impl FnMut(u32) -> u32,
         names: &Names,
     ) -> Result<Address, NoTarget> {
@@ -214,10 +215,14 @@ impl Cluster {
                 .copied()
                 .unwrap_or(0)
         };
-        let chosen = self
-            .balancer
-            .borrow_mut()
-            .pick(spec.balance, &targets, tried, load, chance);
+        let client = match spec.balance {
+            Balance::RingHash | Balance::Maglev => balance::client(source),
+            _ => 0,
+        };
+        let chosen =
+            self.balancer
+                .borrow_mut()
+                .pick(spec.balance, &targets, tried, client, load, chance);
         chosen
             .and_then(|at| targets.get(at))
             .map(|target| target.address.clone())
@@ -296,6 +301,8 @@ mod tests {
 
     use super::*;
 
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     fn host(name: &str, health: Health) -> Endpoint {
         Endpoint {
             address: EndpointAddress::Host {
@@ -312,10 +319,13 @@ mod tests {
             name: "dc2.internal.td".to_owned(),
             traffic: Traffic::Service,
             endpoints,
+            failover: vec![],
             discovery,
             balance: Balance::RoundRobin,
             connect_timeout: Duration::from_secs(5),
             max_connections: Some(2),
+            max_pending: None,
+            outlier_detection: None,
             keepalive: None,
             tls: None,
         }
@@ -348,7 +358,7 @@ mod tests {
         let mut names = Names::new();
         let cluster = Cluster::new(spec(endpoints.clone(), Discovery::StrictDns), None, &names);
         assert_eq!(
-            cluster.pick(&mut Tried::default(), |_| 0, &names),
+            cluster.pick(&mut Tried::default(), CLIENT, |_| 0, &names),
             Err(NoTarget::Resolving)
         );
         names.insert("a.example".to_owned(), known(&["2001:db8::1", "192.0.2.1"]));
@@ -385,13 +395,13 @@ mod tests {
             None,
             &names,
         );
-        let refused = cluster.pick(&mut Tried::default(), |_| 0, &names);
+        let refused = cluster.pick(&mut Tried::default(), CLIENT, |_| 0, &names);
         assert!(
             matches!(refused, Err(NoTarget::Unresolved(reason)) if reason.contains("no such name"))
         );
         let cluster = Cluster::new(spec(vec![], Discovery::StrictDns), None, &names);
         assert_eq!(
-            cluster.pick(&mut Tried::default(), |_| 0, &names),
+            cluster.pick(&mut Tried::default(), CLIENT, |_| 0, &names),
             Err(NoTarget::NoEndpoints)
         );
     }

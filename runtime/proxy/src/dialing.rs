@@ -136,6 +136,7 @@ impl Engine {
             let Some(flow) = self.flows.get_mut(ticket) else {
                 return;
             };
+            let source = flow.source.ip();
             let Stage::Dialing(dialing) = &mut flow.stage else {
                 return;
             };
@@ -145,6 +146,7 @@ impl Engine {
             let seed = &mut self.seed;
             let picked = dialing.cluster.pick(
                 &mut dialing.tried,
+                source,
                 |below| chance(seed, below),
                 &self.table.names,
             );

@@ -212,8 +212,14 @@ impl Table {
             .collect()
     }
 
-    /// Where a connection leads that came in through a listener. The name is lower case.
-    pub(crate) fn route(&self, listener: &Listener, server_name: Option<&str>) -> Verdict {
+    /// Where a connection leads that came in through a listener. The name is lower case. `chance` gives a number below its
+    /// argument.
+    pub(crate) fn route(
+        &self,
+        listener: &Listener,
+        server_name: Option<&str>,
+        chance: impl FnOnce(u32) -> u32,
+    ) -> Verdict {
         let rules = listener.rules.borrow();
         let Some(chain) = rules.find(server_name.unwrap_or_default()) else {
             return Verdict::Unknown(None);
@@ -222,6 +228,7 @@ impl Table {
             (Route::Cluster(name), _) => name.as_str(),
             (Route::SniCluster, Some(name)) => name,
             (Route::SniCluster, None) => return Verdict::Nameless,
+            (Route::Weighted(shares), _) => share(shares, chance),
             (Route::Refuse(reason), _) => return Verdict::Refused(reason.clone()),
         };
         match self.clusters.get(name) {
@@ -239,6 +246,18 @@ impl Table {
             |place: &Option<Listening>| place.as_ref().is_some_and(|it| it.listener.is(wanted));
         self.listeners.iter().position(serves)
     }
+}
+
+/// One of the clusters, by chance and weight.
+fn share(shares: &[(u32, String)], chance: impl FnOnce(u32) -> u32) -> &str {
+    let weights = shares.iter().map(|(weight, _)| *weight);
+    let mut left = chance(weights.fold(0, u32::saturating_add).max(1));
+    let chosen = shares.iter().find(|(weight, _)| {
+        let passed = left >= *weight;
+        left = left.saturating_sub(*weight);
+        !passed
+    });
+    chosen.map_or("", |(_, name)| name)
 }
 
 impl Listener {

@@ -17,10 +17,13 @@ fn cluster(name: &str, port: u16) -> plan::Cluster {
             weight: 1,
             health: Health::Healthy,
         }],
+        failover: vec![],
         discovery: Discovery::StrictDns,
         balance: Balance::RoundRobin,
         connect_timeout: Duration::from_secs(5),
         max_connections: None,
+        max_pending: None,
+        outlier_detection: None,
         keepalive: None,
         tls: None,
     }
@@ -70,16 +73,16 @@ fn a_name_leads_by_the_chains_of_its_listener() {
     apply(&mut table, &plan());
     let listener = Rc::clone(&table.listening(0).unwrap().listener);
     assert!(
-        matches!(table.route(&listener, Some("x.dc2.td")), Verdict::To(_, cluster) if &*cluster.name == "dc2.td")
+        matches!(table.route(&listener, Some("x.dc2.td"), |_| 0), Verdict::To(_, cluster) if &*cluster.name == "dc2.td")
     );
     assert!(
-        matches!(table.route(&listener, Some("api.td")), Verdict::To(_, cluster) if &*cluster.name == "api.td")
+        matches!(table.route(&listener, Some("api.td"), |_| 0), Verdict::To(_, cluster) if &*cluster.name == "api.td")
     );
     assert!(
-        matches!(table.route(&listener, Some("shut.td")), Verdict::Refused(reason) if reason == "shut")
+        matches!(table.route(&listener, Some("shut.td"), |_| 0), Verdict::Refused(reason) if reason == "shut")
     );
     assert!(matches!(
-        table.route(&listener, Some("other.td")),
+        table.route(&listener, Some("other.td"), |_| 0),
         Verdict::Unknown(Some(_))
     ));
 }
@@ -159,4 +162,16 @@ fn every_ipv6_address_takes_ipv4_unless_another_listener_does() {
     assert_eq!(family(&both, "[::]:1".parse().unwrap()), Family::Own);
     assert_eq!(family(&both, "[::]:2".parse().unwrap()), Family::Dual);
     assert_eq!(family(&both, "[::1]:2".parse().unwrap()), Family::Own);
+}
+
+#[test]
+fn shares_of_connections_follow_weights() {
+    let shares = [(1, "a"), (0, "b"), (3, "c")].map(|(weight, name)| (weight, name.to_owned()));
+    let chosen = [0, 1, 2, 3].map(|drawn| {
+        share(&shares, |below| {
+            assert_eq!(below, 4);
+            drawn
+        })
+    });
+    assert_eq!(chosen, ["a", "c", "c", "c"]);
 }
