@@ -9,6 +9,8 @@
 //! (<https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md>) whose chain leads to the roots of the trust
 //! domain it names.
 //!
+//! Consul itself is no part of the mesh: [`WebClient`] connects to its HTTPS API, by names.
+//!
 //! # Implementation
 //!
 //! rustls with ring, through rustls's unbuffered API, which decrypts at about three times the speed of its buffered
@@ -32,6 +34,7 @@ mod session;
 mod suites;
 mod trust;
 mod verify;
+mod web;
 
 pub use contexts::{ClientContext, ServerContext};
 pub use error::{Error, Side};
@@ -44,3 +47,4 @@ pub use refusal::Refusal;
 pub use session::{Session, Step};
 pub use suites::Tls12Suites;
 pub use trust::{Roots, TrustBundle};
+pub use web::{WebClient, WebName, WebStream};

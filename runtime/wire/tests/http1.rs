@@ -1,5 +1,11 @@
 //! Responses of an HTTP/1.1 server, wherever the stream is cut.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that is wrong fails"
+)]
+
 use proptest::prelude::*;
 use wire::http1::{Error, MAX_HEAD_BYTES, Part, Responses};
 

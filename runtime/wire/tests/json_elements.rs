@@ -1,5 +1,11 @@
 //! A document cut into elements, wherever the stream is cut.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that is wrong fails"
+)]
+
 use proptest::prelude::*;
 use serde_json::Value;
 use wire::json_elements::{Cut, Elements, Kind, MAX_DEPTH, NotJson};
