@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use plan::{
     Address, Balance, Cluster, Discovery, DownstreamTls, Endpoint, EndpointAddress, FilterChain,
-    Health, Identity, Inspect, Listener, Plan, Route, Secret, ServerNames, TcpKeepalive,
-    TlsParameters, Traffic, TrustBundle, UpstreamTls,
+    Health, Identity, Inspect, Listener, OutlierDetection, Plan, Route, Secret, ServerNames,
+    TcpKeepalive, TlsParameters, Traffic, TrustBundle, UpstreamTls,
     intentions::{Action, DefaultAction, Destination, Intention, Intentions, Name, Source},
 };
 use store::{LogForm, Process, Remembered, Tcp};
@@ -103,6 +103,10 @@ pub(crate) fn everything() -> Remembered {
             ServerNames::Suffix("dc2.internal".to_owned()),
             Route::Refuse("no way there".to_owned()),
         ),
+        FilterChain::passthrough(
+            ServerNames::Exact(name("db")),
+            Route::Weighted(vec![(9_900, name("api")), (100, "local_app".to_owned())]),
+        ),
     ];
     let listener = |name: &str, address: Address, inspect, chains| Listener {
         name: name.to_owned(),
@@ -132,6 +136,9 @@ pub(crate) fn everything() -> Remembered {
         discovery: Discovery::LogicalDns,
         balance: Balance::LeastRequest { choices: 2 },
         max_connections: Some(7),
+        failover: vec!["local_app".to_owned()],
+        max_pending: Some(9),
+        outlier_detection: Some(OutlierDetection::default()),
         keepalive: Some(TcpKeepalive {
             time: Duration::from_secs(60),
             interval: Duration::from_secs(10),
@@ -210,10 +217,13 @@ fn cluster(name: &str) -> Cluster {
         name: name.to_owned(),
         traffic: Traffic::Service,
         endpoints: Vec::new(),
+        failover: Vec::new(),
         discovery: Discovery::StrictDns,
         balance: Balance::RoundRobin,
         connect_timeout: Duration::from_secs(5),
         max_connections: None,
+        max_pending: None,
+        outlier_detection: None,
         keepalive: None,
         tls: None,
     }
