@@ -29,9 +29,11 @@ lictor {
     key         = "certs/api-key.pem"
   }
 
-  # Callers of a peered cluster are known by its trust domain.
+  # Callers of a peered cluster are known by its trust domain and by its roots, which vouch for nobody
+  # else: TrustDomain and RootCert of `curl localhost:8500/v1/agent/connect/ca/roots` over there.
   peer "cluster-01" {
     trust_domain = "99999999-8888-7777-6666-555555555555.consul"
+    roots        = ["certs/cluster-01.pem"]
   }
 }
 
@@ -46,6 +48,12 @@ config_entries {
         { name = "web", action = "allow" },
         { name = "billing", peer = "cluster-01", action = "allow" },
       ]
+    },
+    {
+      # Without this no caller of cluster-01 gets as far as the intentions.
+      kind     = "exported-services"
+      name     = "default"
+      services = [{ name = "api", consumers = [{ peer = "cluster-01" }] }]
     },
     {
       kind    = "service-intentions"

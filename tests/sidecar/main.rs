@@ -10,6 +10,7 @@ mod inbound;
 mod intentions_decide;
 mod limits_and_cost;
 mod outbound;
+mod peers;
 mod rotation;
 mod unix_sockets;
 mod without_tls;

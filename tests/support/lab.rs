@@ -20,6 +20,7 @@ pub fn sni(service: &str, datacenter: &str) -> String {
 #[derive(Clone, Debug)]
 pub struct GatewayFile {
     datacenter: String,
+    trust_domain: String,
     address: String,
     port: u16,
     /// More lines of the stanza `service`.
@@ -36,6 +37,7 @@ impl GatewayFile {
     pub fn new(datacenter: &str) -> Self {
         Self {
             datacenter: datacenter.to_owned(),
+            trust_domain: TRUST_DOMAIN.to_owned(),
             address: "127.0.0.1".to_owned(),
             port: 0,
             service: Vec::new(),
@@ -44,6 +46,12 @@ impl GatewayFile {
             timeouts: Vec::new(),
             log: Vec::new(),
         }
+    }
+
+    /// Of a cluster with a trust domain of its own.
+    pub fn trust_domain(mut self, trust_domain: &str) -> Self {
+        self.trust_domain = trust_domain.to_owned();
+        self
     }
 
     /// Listens on another address.
@@ -126,7 +134,8 @@ impl fmt::Display for GatewayFile {
         writeln!(f, "  datacenter = \"{}\"", self.datacenter)?;
         writeln!(
             f,
-            "  trust_domain = \"{TRUST_DOMAIN}\"\n  admin = \"127.0.0.1:0\""
+            "  trust_domain = \"{}\"\n  admin = \"127.0.0.1:0\"",
+            self.trust_domain
         )?;
         for (name, settings) in [
             ("limits", &self.limits),

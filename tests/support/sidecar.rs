@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::lab::{Gateway, TRUST_DOMAIN};
+use crate::lab::Gateway;
 use crate::pki::{Leaf, Mesh};
 use crate::process::Launch;
 use crate::temp::TempDir;
@@ -19,6 +19,7 @@ use crate::temp::TempDir;
 pub struct SidecarFile {
     service: String,
     datacenter: String,
+    trust_domain: String,
     app: SocketAddr,
     app_socket: Option<PathBuf>,
     certificates: Arc<TempDir>,
@@ -34,6 +35,7 @@ impl SidecarFile {
         let file = Self {
             service: service.to_owned(),
             datacenter: datacenter.to_owned(),
+            trust_domain: mesh.trust_domain().to_owned(),
             app,
             app_socket: None,
             certificates: Arc::new(TempDir::new()),
@@ -69,6 +71,15 @@ impl SidecarFile {
         });
         self.upstreams.push(format!(
             "{{ destination_name = \"{name}\" local_bind_port = 0{elsewhere} }},"
+        ));
+        self
+    }
+
+    /// Calls a service that a peered cluster exports, by a gateway mode.
+    pub fn upstream_of_peer(mut self, name: &str, peer: &str, mode: &str) -> Self {
+        self.upstreams.push(format!(
+            "{{ destination_name = \"{name}\" destination_peer = \"{peer}\" local_bind_port = 0 \
+             mesh_gateway {{ mode = \"{mode}\" }} }},"
         ));
         self
     }
@@ -152,6 +163,7 @@ impl fmt::Display for SidecarFile {
         let Self {
             service,
             datacenter,
+            trust_domain,
             app,
             ..
         } = self;
@@ -186,7 +198,7 @@ impl fmt::Display for SidecarFile {
         writeln!(f, "  datacenter = \"{datacenter}\"")?;
         writeln!(
             f,
-            "  trust_domain = \"{TRUST_DOMAIN}\"\n  admin = \"127.0.0.1:0\""
+            "  trust_domain = \"{trust_domain}\"\n  admin = \"127.0.0.1:0\""
         )?;
         writeln!(f, "  log {{ access = true }}")?;
         writeln!(f, "  roots = [\"{}\"]", self.file("roots.pem").display())?;

@@ -4,12 +4,14 @@ use plan::mesh::{
     ImportedService, Mesh, Peer, PeerControlPlane, RemoteDatacenter, RemotePartition, Server,
     Service, Subset,
 };
+use plan::spiffe::{SpiffeId, Subject};
 use plan::{Balance, Endpoint, EndpointAddress, Health};
 
 use crate::address::{EndpointItem, parse_host};
 use crate::defaults;
-use crate::entries::{ConfigEntries, ExportedServices};
+use crate::entries::ConfigEntries;
 use crate::error::{Errors, Note};
+use crate::exports::{exported_to, once_each};
 use crate::fields::Place;
 use crate::resolver::{LoadBalancer, ServiceResolver};
 use crate::runtime::only;
@@ -304,37 +306,9 @@ impl Maker<'_> {
 
     /// Peers from the stanza and from `exported-services`.
     fn exported_to(&self, name: &str, stanza: &ServiceStanza, partition: &str) -> Vec<String> {
-        let own_namespace = namespace(stanza.namespace.as_deref());
-        let of_partition = |entry: &&ExportedServices| {
-            let name = entry.name.as_deref().or(entry.partition.as_deref());
-            name.is_none_or(|name| name.eq_ignore_ascii_case(partition))
-        };
-        let fits = |pattern: Option<&str>, wanted: &str| {
-            pattern.is_some_and(|it| it == "*" || it.eq_ignore_ascii_case(wanted))
-        };
-        let consumers = self
-            .entries
-            .exported_services
-            .iter()
-            .filter(of_partition)
-            .flat_map(|entry| &entry.services)
-            .filter(|it| fits(it.name.as_deref(), name))
-            .filter(|it| {
-                fits(
-                    Some(it.namespace.as_deref().unwrap_or("default")),
-                    &own_namespace,
-                )
-            })
-            .flat_map(|it| &it.consumers)
-            .filter_map(|consumer| consumer.peer.clone().or_else(|| consumer.peer_name.clone()));
-        let mut peers = Vec::new();
-        for peer in stanza.exported_to.iter().cloned().chain(consumers) {
-            let peer = lower(&peer);
-            if !peer.is_empty() && !peers.contains(&peer) {
-                peers.push(peer);
-            }
-        }
-        peers
+        let namespace = stanza.namespace.as_deref().unwrap_or_default();
+        let central = exported_to(name, namespace, partition, self.entries);
+        once_each(stanza.exported_to.iter().cloned().chain(central))
     }
 
     fn servers(&mut self, items: Vec<&Named<ServerStanza>>) -> Vec<Server> {
@@ -423,25 +397,42 @@ impl Maker<'_> {
                 None
             }
         };
+        let trust_domain = self
+            .host_name(stanza.trust_domain.as_ref())
+            .unwrap_or_default();
+        let datacenter = stanza.datacenter.as_deref().map(lower).unwrap_or_default();
+        if let Some(spot) = &stanza.datacenter {
+            self.check_name(&item.place, spot);
+        }
+        let imported = imported.into_iter().map(|service| {
+            let name = service.value.name.as_ref().unwrap_or(&service.name);
+            let namespace = service.value.namespace.clone().unwrap_or_default();
+            let partition = service.value.partition.clone().unwrap_or_default();
+            let id = SpiffeId {
+                trust_domain: trust_domain.clone(),
+                subject: Subject::Service {
+                    partition: or_default(&partition),
+                    namespace: or_default(&namespace),
+                    datacenter: datacenter.clone(),
+                    service: name.clone(),
+                },
+            };
+            ImportedService {
+                name: name.clone(),
+                namespace,
+                partition,
+                identities: match datacenter.as_str() {
+                    "" => Vec::new(),
+                    _ => vec![id.to_string()],
+                },
+            }
+        });
         Peer {
             name,
             name_there: stanza.name_there.as_deref().map(lower).unwrap_or_default(),
-            trust_domain: self
-                .host_name(stanza.trust_domain.as_ref())
-                .unwrap_or_default(),
             gateways: endpoints(&stanza.gateways),
-            imported: imported
-                .into_iter()
-                .map(|service| ImportedService {
-                    name: service
-                        .value
-                        .name
-                        .clone()
-                        .unwrap_or_else(|| service.name.clone()),
-                    namespace: service.value.namespace.clone().unwrap_or_default(),
-                    partition: service.value.partition.clone().unwrap_or_default(),
-                })
-                .collect(),
+            imported: imported.collect(),
+            trust_domain,
             control_plane,
         }
     }
@@ -494,6 +485,10 @@ fn with_port(address: &EndpointAddress, port: u16) -> EndpointAddress {
         },
         EndpointAddress::Unix(path) => EndpointAddress::Unix(path.clone()),
     }
+}
+
+fn or_default(name: &str) -> String {
+    namespace(Some(name))
 }
 
 fn namespace(given: Option<&str>) -> String {

@@ -285,8 +285,10 @@ impl Registrar<'_> {
                     address
                 };
                 // Listeners on any free port are told apart by where they lead.
+                let peer = upstream.destination_peer.as_ref();
                 let to = match (port, &upstream.destination_name, &upstream.datacenter) {
                     (0, Some(name), Some(datacenter)) => format!("{name}?dc={datacenter} at "),
+                    (0, Some(name), None) if peer.is_some() => format!("{name}?peer={peer:?} at "),
                     (0, Some(name), None) => format!("{name} at "),
                     _ => String::new(),
                 };

@@ -19,6 +19,7 @@ use crate::entries::{ConfigEntries, MeshTlsDirection, UpstreamConfigItem};
 use crate::error::{Errors, Note};
 use crate::fields::{Place, Shape};
 use crate::mode::{GatewayMode, gateway_mode};
+use crate::peers;
 use crate::proxy_config::{SidecarOptions, UpstreamOptions};
 use crate::service::{DestinationType, Expose, ProxyMode, Upstream as Given};
 use crate::settings::{Sidecar, Timeouts};
@@ -167,6 +168,7 @@ impl Maker<'_> {
                 notes,
             ),
             upstreams,
+            peers: peers::callers(sidecar, mesh, entries, notes),
             incoming: tls_parameters(tls.and_then(|tls| tls.incoming.as_ref()), errors),
             outgoing: tls_parameters(tls.and_then(|tls| tls.outgoing.as_ref()), errors),
         })
@@ -250,11 +252,6 @@ impl Maker<'_> {
             let why = "prepared queries need Consul; name the service and its datacenter";
             self.reason(place, "destination_type", why);
         }
-        if given(upstream.destination_peer.as_ref()).is_some() {
-            let why = "a peer's service is known by identities that no file gives; reach it from a \
-                       sidecar that Consul configures";
-            self.reason(place, "destination_peer", why);
-        }
         let partition = given(upstream.destination_partition.as_ref());
         if partition.is_some_and(|partition| !same(partition, &mesh.partition)) {
             let why =
@@ -287,11 +284,24 @@ impl Maker<'_> {
         };
         let name = upstream.destination_name.clone()?;
         let elsewhere = datacenter.filter(|name| *name != mesh.datacenter);
-        let target = Target {
-            namespace: namespace.unwrap_or(&sidecar.namespace).to_owned(),
-            partition: mesh.partition.clone(),
-            via,
-            ..Target::new(&name, elsewhere.as_ref().unwrap_or(&mesh.datacenter))
+        let peer = given(upstream.destination_peer.as_ref());
+        let target = match peer {
+            Some(peer) => {
+                let namespace = namespace.unwrap_or_default();
+                let target = peers::target(&name, namespace, peer, via, mesh);
+                self.made(place, "destination_peer", target)?
+            }
+            None => Target {
+                namespace: namespace.unwrap_or(&sidecar.namespace).to_owned(),
+                partition: mesh.partition.clone(),
+                via,
+                ..Target::new(&name, elsewhere.as_ref().unwrap_or(&mesh.datacenter))
+            },
+        };
+        let name = match (&target.peer, elsewhere) {
+            (Some(peer), _) => format!("{name}?peer={peer}"),
+            (None, Some(datacenter)) => format!("{name}?dc={datacenter}"),
+            (None, None) => name,
         };
         let service = plan::upstreams::service(&target, mesh);
         let resolver = Resolver {
@@ -300,10 +310,7 @@ impl Maker<'_> {
             ..Resolver::to(target)
         };
         let made = Upstream {
-            name: match elsewhere {
-                Some(datacenter) => format!("{name}?dc={datacenter}"),
-                None => name,
-            },
+            name,
             chain: Chain::whole(resolver),
             listen: listen?,
             socket_mode,
@@ -384,6 +391,12 @@ fn note_upstreams(made: &SidecarRegistration, from: &Sidecar, mesh: &Mesh, notes
             };
             let (service, dc) = (&target.service, &target.datacenter);
             let why = match target.via {
+                Via::Direct | Via::RemoteGateway if target.peer.is_some() => {
+                    let peer = target.peer.as_deref().unwrap_or_default();
+                    format!(
+                        "peer \"{peer}\" in lictor {{ }} has no gateways: connections are closed"
+                    )
+                }
                 _ if *dc == mesh.datacenter => format!(
                     "lictor {{ }} has no endpoints of service \"{service}\": connections are closed"
                 ),

@@ -246,6 +246,10 @@ record! {
     pub(crate) struct PeerStanza("a peer") {
         /// Its trust domain.
         trust_domain: Option<Spot<String>>,
+        /// The roots of its trust domain: files or PEM text.
+        roots: Vec<Spot<Secret>>,
+        /// Its datacenter, by its own name, which is part of its services' identities.
+        datacenter: Option<String>,
         /// Its name for this cluster.
         name_there: Option<String>,
         /// Its mesh gateways, by WAN address.

@@ -12,7 +12,7 @@ use crate::error::{Errors, Note};
 use crate::fields::Place;
 use crate::files::Files;
 use crate::scalars::{Named, Secret as Given, Spot};
-use crate::stanza::{IdentityStanza, Stanza};
+use crate::stanza::{IdentityStanza, PeerStanza, Stanza};
 
 /// What every block of PEM begins with (RFC 7468 section 3).
 const BEGIN: &str = "-----BEGIN ";
@@ -88,6 +88,12 @@ pub(crate) fn trust(
     for spot in stanzas.iter().flat_map(|stanza| &stanza.roots) {
         reader.roots(spot, own.map(|own| own.value.as_str()));
     }
+    for peer in stanzas
+        .iter()
+        .flat_map(|stanza| stanza.peer.0.iter().chain(&stanza.peers.0))
+    {
+        reader.roots_of_peer(peer, own);
+    }
     let identities = stanzas
         .iter()
         .flat_map(|stanza| stanza.identity.0.iter().chain(&stanza.identities.0));
@@ -143,6 +149,24 @@ impl Reader<'_> {
                 trust_domain,
                 roots: text,
             }),
+        }
+    }
+
+    /// A peer's authority vouches for the peer's services, and never for our own.
+    fn roots_of_peer(&mut self, peer: &Named<PeerStanza>, own: Option<&Spot<String>>) {
+        let trust_domain = peer.value.trust_domain.as_ref();
+        for spot in &peer.value.roots {
+            match (trust_domain, own) {
+                (None, _) => {
+                    let what = "roots of which trust domain? add the peer's trust_domain";
+                    self.errors.push(spot.place.error("", what));
+                }
+                (Some(there), Some(own)) if there.value.eq_ignore_ascii_case(&own.value) => {
+                    let what = "the peer's trust domain is the own one; its own is in its roots";
+                    self.errors.push(spot.place.error("", what));
+                }
+                (Some(there), _) => self.roots(spot, Some(&there.value)),
+            }
         }
     }
 

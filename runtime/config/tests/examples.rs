@@ -172,7 +172,14 @@ fn the_sidecars_run_and_reach_each_other_as_their_comments_say() {
     let certs = configs().join("certs");
     assert_eq!(
         api.files,
-        ["ca.pem", "ca-next.pem", "api.pem", "api-key.pem"].map(|name| certs.join(name))
+        [
+            "ca.pem",
+            "ca-next.pem",
+            "cluster-01.pem",
+            "api.pem",
+            "api-key.pem"
+        ]
+        .map(|name| certs.join(name))
     );
     let sidecar = &api.sidecar_registrations[0];
     assert_eq!(

@@ -296,8 +296,7 @@ fn what_cannot_be_run_is_said_with_its_place_and_what_to_do() {
         (
             upstream(&format!("{port} destination_peer = \"p\"")),
             "9:14: service.proxy.upstreams[0].destination_peer",
-            "a peer's service is known by identities that no file gives; reach it from a sidecar that \
-             Consul configures",
+            "there is no peer 'p'; add peer \"p\" { … } to lictor { }",
         ),
         (
             upstream(&format!("{port} destination_partition = \"ap2\"")),

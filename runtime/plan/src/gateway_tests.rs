@@ -92,6 +92,7 @@ pub(crate) fn mesh() -> Mesh {
                 name: "billing".to_string(),
                 namespace: String::new(),
                 partition: String::new(),
+                identities: vec![format!("spiffe://{PEER_TD}/ns/default/dc/dc9/svc/billing")],
             }],
             control_plane: Some(PeerControlPlane {
                 server_name: "server.dc9.peering.1c053652-8512-4373-90cf-5a7f6263a994.consul"

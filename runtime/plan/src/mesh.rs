@@ -150,6 +150,9 @@ pub struct ImportedService {
     pub namespace: String,
     /// Its partition at the peer; empty for the default one.
     pub partition: String,
+    /// The SPIFFE IDs of which it has one, as the peer tells; none where they are not known, and then only gateways,
+    /// which look at no certificate, can pass connections on to it.
+    pub identities: Vec<String>,
 }
 
 /// Where the servers of a peer that we dial are.
@@ -229,6 +232,9 @@ pub struct SidecarRegistration {
     pub intentions: Intentions,
     /// What it reaches.
     pub upstreams: Vec<Upstream>,
+    /// The peers that its service is exported to, by our names for them: whose services may call it, if intentions
+    /// let them.
+    pub peers: Vec<String>,
     /// TLS with clients (mesh entry `TLS.Incoming`).
     pub incoming: TlsParameters,
     /// TLS with servers (mesh entry `TLS.Outgoing`).

@@ -45,7 +45,7 @@ pub fn local_app_cluster(id: &str) -> String {
 fn public_listener(sidecar: &SidecarRegistration, mesh: &Mesh) -> Listener {
     let tls = DownstreamTls {
         identity: sidecar.service.clone(),
-        trust: vec![mesh.trust_domain.clone()],
+        trust: trusted(sidecar, mesh),
         parameters: sidecar.incoming.clone(),
     };
     let chain = FilterChain {
@@ -62,6 +62,24 @@ fn public_listener(sidecar: &SidecarRegistration, mesh: &Mesh) -> Listener {
         inspect: Inspect::ClientHello,
         chains: vec![chain],
     }
+}
+
+/// Our own trust domain, and those of the peers that may call, as far as their roots are known.
+fn trusted(sidecar: &SidecarRegistration, mesh: &Mesh) -> Vec<String> {
+    let mut trusted = vec![mesh.trust_domain.clone()];
+    for peer in mesh
+        .peers
+        .iter()
+        .filter(|peer| sidecar.peers.contains(&peer.name))
+    {
+        let mut bundles = mesh.trust.iter();
+        if bundles.any(|bundle| bundle.trust_domain == peer.trust_domain)
+            && !trusted.contains(&peer.trust_domain)
+        {
+            trusted.push(peer.trust_domain.clone());
+        }
+    }
+    trusted
 }
 
 fn local_app(sidecar: &SidecarRegistration) -> Cluster {
@@ -118,6 +136,7 @@ pub(crate) mod tests {
             max_inbound_connections: Some(7),
             intentions: Intentions::new(Vec::new(), DefaultAction::Deny),
             upstreams: Vec::new(),
+            peers: Vec::new(),
             incoming: crate::TlsParameters::default(),
             outgoing: crate::TlsParameters::default(),
         }

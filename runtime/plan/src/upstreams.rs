@@ -9,7 +9,7 @@ use alloc::{format, string::String, string::ToString, vec, vec::Vec};
 use crate::{
     Cluster, Discovery, Endpoint, Health, Route, Traffic, UpstreamTls,
     chain::{Resolver, Target},
-    mesh::{Mesh, Service, SidecarRegistration, Upstream, Via},
+    mesh::{ImportedService, Mesh, Peer, Service, SidecarRegistration, Upstream, Via},
     names,
     spiffe::{SpiffeId, Subject},
 };
@@ -83,16 +83,37 @@ impl Maker<'_> {
         }
     }
 
-    /// `None` where nobody knows who the target is: a peer's service has identities that only the peer can tell.
+    /// `None` where nobody knows who the target is: a peer's service has identities that only the peer can tell, and
+    /// roots of its own.
     fn tls(&self, target: &Target, server_name: String) -> Option<UpstreamTls> {
-        if target.peer.is_some() {
-            return None;
-        }
+        let (trust, accepted) = match &target.peer {
+            Some(_) => {
+                let (peer, service) = imported(target, self.mesh)?;
+                let mut bundles = self.mesh.trust.iter();
+                let known = bundles.any(|bundle| bundle.trust_domain == peer.trust_domain);
+                if !known || service.identities.is_empty() {
+                    return None;
+                }
+                (peer.trust_domain.clone(), service.identities.clone())
+            }
+            None => (self.mesh.trust_domain.clone(), vec![self.identity(target)]),
+        };
+        Some(UpstreamTls {
+            identity: self.sidecar.service.clone(),
+            trust,
+            server_name,
+            accepted,
+            parameters: self.sidecar.outgoing.clone(),
+        })
+    }
+
+    /// The SPIFFE ID of a target in our own trust domain.
+    fn identity(&self, target: &Target) -> String {
         let or_default = |name: &str| match name {
             "" => String::from(names::DEFAULT),
             name => String::from(name),
         };
-        let identity = SpiffeId {
+        let id = SpiffeId {
             trust_domain: self.mesh.trust_domain.clone(),
             subject: Subject::Service {
                 partition: or_default(&target.partition),
@@ -101,14 +122,20 @@ impl Maker<'_> {
                 service: target.service.clone(),
             },
         };
-        Some(UpstreamTls {
-            identity: self.sidecar.service.clone(),
-            trust: self.mesh.trust_domain.clone(),
-            server_name,
-            accepted: vec![identity.to_string()],
-            parameters: self.sidecar.outgoing.clone(),
-        })
+        id.to_string()
     }
+}
+
+/// The peer and the service of it that a target is.
+fn imported<'a>(target: &Target, mesh: &'a Mesh) -> Option<(&'a Peer, &'a ImportedService)> {
+    let name = target.peer.as_ref()?;
+    let peer = mesh.peers.iter().find(|peer| peer.name == *name)?;
+    let service = peer.imported.iter().find(|service| {
+        service.name.eq_ignore_ascii_case(&target.service)
+            && names::same(&service.namespace, &target.namespace)
+            && names::same(&service.partition, &target.partition)
+    })?;
+    Some((peer, service))
 }
 
 /// Adds a cluster unless it is there; one that is like another but for its name gets a number. Returns the name.
@@ -159,6 +186,10 @@ pub fn server_name(target: &Target, mesh: &Mesh) -> String {
 /// What the mesh knows of a target's service in the target's datacenter; `None` when it does not know of it at all.
 #[must_use]
 pub fn service<'a>(target: &Target, mesh: &'a Mesh) -> Option<&'a Service> {
+    if target.peer.is_some() {
+        // A service of the same name here is another one.
+        return None;
+    }
     let services = if target.datacenter == mesh.datacenter {
         if !names::same(&target.partition, &mesh.partition) {
             return None;
@@ -180,6 +211,16 @@ pub fn service<'a>(target: &Target, mesh: &'a Mesh) -> Option<&'a Service> {
 /// Where a target is dialed: its instances, or the gateways of one side.
 #[must_use]
 pub fn endpoints(target: &Target, mesh: &Mesh) -> Vec<Endpoint> {
+    if target.peer.is_some() {
+        // A peer's instances are never dialed themselves: mode none counts as remote.
+        let gateways = match target.via {
+            Via::LocalGateway => Some(&mesh.gateways),
+            Via::Direct | Via::RemoteGateway => {
+                imported(target, mesh).map(|(peer, _)| &peer.gateways)
+            }
+        };
+        return gateways.cloned().unwrap_or_default();
+    }
     let instances = service(target, mesh).map(|service| match &target.subset {
         None => service.plain(),
         Some(name) => {
