@@ -7,6 +7,15 @@
 #![forbid(unsafe_code)]
 
 pub mod answers;
+pub mod assemble;
+pub mod gateway;
 mod json;
+mod known;
+mod question;
+pub mod sidecar;
+mod source;
 
 pub use json::NotUnderstood;
+pub use known::{Known, News};
+pub use question::{ChainQuestion, Question, Waiting};
+pub use source::{NotYet, Registered};

@@ -252,8 +252,6 @@ fn the_catalog_is_read() {
     for version in VERSIONS {
         let names = catalog::service_names(&recorded(version, "catalog-services")).expect(version);
         assert!(names.iter().any(|name| name == "api") && names.is_sorted());
-        let datacenters = catalog::datacenters(&recorded(version, "catalog-datacenters"));
-        assert_eq!(datacenters.expect(version), ["dc1", "dc2"]);
         let resolvers =
             catalog::resolvers(&recorded(version, "config-service-resolver")).expect(version);
         let api = resolvers

@@ -67,7 +67,6 @@ fn read_every_way(body: &[u8]) -> Vec<consul::NotUnderstood> {
         catalog::agent_service(body).err(),
         catalog::node_services(body).err(),
         catalog::service_names(body).err(),
-        catalog::datacenters(body).err(),
         catalog::resolvers(body).err(),
         instances::instances(body).err(),
         instances::by_datacenter(body).err(),

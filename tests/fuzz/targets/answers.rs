@@ -9,7 +9,6 @@ fuzz_target!(|body: &[u8]| {
         catalog::agent_service(body).err(),
         catalog::node_services(body).err(),
         catalog::service_names(body).err(),
-        catalog::datacenters(body).err(),
         catalog::resolvers(body).err(),
         instances::instances(body).err(),
         instances::by_datacenter(body).err(),

@@ -2,7 +2,10 @@
 //!
 //! <https://developer.hashicorp.com/consul/api-docs/agent/connect>
 
-use plan::Secret;
+use plan::{
+    Secret,
+    spiffe::{SpiffeId, Subject},
+};
 
 use crate::json::{self, NotUnderstood};
 
@@ -24,12 +27,31 @@ pub struct Leaf {
     pub certificates: String,
     /// The leaf's key in PEM.
     pub key: Secret,
+    /// Its SPIFFE ID, which tells the own datacenter.
+    pub id: Option<SpiffeId>,
     /// The service it was made for.
     pub service: String,
     /// From when on it is valid, as Consul writes it (RFC 3339).
     pub valid_after: String,
     /// Until when it is valid.
     pub valid_before: String,
+}
+
+impl Leaf {
+    /// The trust domain it is of.
+    #[must_use]
+    pub fn trust_domain(&self) -> Option<&str> {
+        self.id.as_ref().map(|id| id.trust_domain.as_str())
+    }
+
+    /// The datacenter it is of.
+    #[must_use]
+    pub fn datacenter(&self) -> Option<&str> {
+        match &self.id.as_ref()?.subject {
+            Subject::Service { datacenter, .. } => Some(datacenter),
+            _ => None,
+        }
+    }
 }
 
 /// Reads the roots.
@@ -67,6 +89,7 @@ pub fn leaf(body: &[u8]) -> Result<Leaf, NotUnderstood> {
     let mut leaf = Leaf {
         certificates: String::new(),
         key: Secret::new(String::new()),
+        id: None,
         service: String::new(),
         valid_after: String::new(),
         valid_before: String::new(),
@@ -77,6 +100,7 @@ pub fn leaf(body: &[u8]) -> Result<Leaf, NotUnderstood> {
                 "CertPEM" => leaf.certificates = value.text()?,
                 "PrivateKeyPEM" => leaf.key = Secret::new(value.text()?),
                 "Service" => leaf.service = value.text()?,
+                "ServiceURI" => leaf.id = SpiffeId::parse(&value.text()?).ok(),
                 "ValidAfter" => leaf.valid_after = value.text()?,
                 "ValidBefore" => leaf.valid_before = value.text()?,
                 _ => {}

@@ -1,9 +1,9 @@
-//! The catalog: names of services and datacenters, the services of a node, and the resolvers.
+//! The catalog: names of services, the services of a node, and the resolvers.
 //!
 //! <https://developer.hashicorp.com/consul/api-docs/catalog>
 
 use crate::{
-    answers::service::{self, Service, texts},
+    answers::service::{self, Service},
     json::{self, NotUnderstood, Read, Reader},
 };
 
@@ -18,6 +18,8 @@ pub struct Resolver {
     pub subsets: Vec<(String, Subset)>,
     /// `ConnectTimeout`, as Go writes durations.
     pub connect_timeout: String,
+    /// `LoadBalancer.Policy`; empty for the default.
+    pub policy: String,
 }
 
 /// One of `Subsets`.
@@ -41,17 +43,6 @@ pub fn service_names(body: &[u8]) -> Result<Vec<String>, NotUnderstood> {
             Ok(())
         })
     })?;
-    names.sort();
-    Ok(names)
-}
-
-/// Reads the answer of `/v1/catalog/datacenters`: the names, sorted, since the distance by which Consul sorts them varies.
-///
-/// # Errors
-/// The place where it is no such answer.
-pub fn datacenters(body: &[u8]) -> Result<Vec<String>, NotUnderstood> {
-    let mut names = Vec::new();
-    json::whole(body, |reader| texts(reader, &mut names))?;
     names.sort();
     Ok(names)
 }
@@ -104,6 +95,12 @@ fn resolver(reader: &mut Reader<'_>) -> Read<Resolver> {
             "Name" => resolver.service = value.text()?,
             "DefaultSubset" => resolver.default_subset = value.text()?,
             "ConnectTimeout" => resolver.connect_timeout = value.text()?,
+            "LoadBalancer" => value.object(&mut |key, value| {
+                if key == "Policy" {
+                    resolver.policy = value.text()?;
+                }
+                Ok(())
+            })?,
             "Subsets" => value.object(&mut |name, value| {
                 let mut subset = Subset::default();
                 value.object(&mut |key, value| {

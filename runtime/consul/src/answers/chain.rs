@@ -39,6 +39,8 @@ pub struct Node {
     pub connect_timeout: String,
     /// A resolver's targets for failover, in order.
     pub failover: Vec<String>,
+    /// A resolver's `LoadBalancer.Policy`; empty for the default.
+    pub policy: String,
 }
 
 /// A route of a router.
@@ -145,6 +147,12 @@ fn node(reader: &mut Reader<'_>) -> Read<Node> {
                     Ok(())
                 })?;
                 node.splits.push(split);
+                Ok(())
+            })?,
+            "LoadBalancer" => value.object(&mut |key, value| {
+                if key == "Policy" {
+                    node.policy = value.text()?;
+                }
                 Ok(())
             })?,
             "Resolver" => value.object(&mut |key, value| {

@@ -1,0 +1,277 @@
+//! What Consul has said so far: the last good answer to each question.
+//!
+//! Read once, kept small, replaced whole. An answer that cannot be read changes nothing. What nobody asks any more is
+//! forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    answers::{authority, catalog, chain, instances, intentions, service},
+    assemble::places::{self, From, Place},
+    json::NotUnderstood,
+    question::{ChainQuestion, Question},
+    source::Registered,
+};
+
+/// The last good answers.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    answers: BTreeMap<Question, Answer>,
+}
+
+/// An answer, as much of it as matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Service(Box<service::Service>),
+    Services(Vec<service::Service>),
+    Roots(authority::Roots),
+    Leaf(Box<authority::Leaf>),
+    Intentions(Vec<intentions::Intention>),
+    Allowed(bool),
+    Chain(Box<chain::CompiledChain>),
+    /// Where the instances of a service are, and under which names their sidecars are registered.
+    Places(Vec<Place>, Vec<String>),
+    /// By datacenter, as (from inside, from outside).
+    Gateways(Vec<(String, Vec<Place>, Vec<Place>)>),
+    /// The service a query found, its datacenter, and where it is.
+    Found(Found),
+    Names(Vec<String>),
+    Resolvers(Vec<catalog::Resolver>),
+    Servers(Vec<Server>),
+    /// Only that there was one: a digest of its bytes.
+    Digest(u64),
+}
+
+/// What a prepared query found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) service: String,
+    pub(crate) datacenter: String,
+    pub(crate) inside: Vec<Place>,
+    pub(crate) outside: Vec<Place>,
+}
+
+/// One of Consul's servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) node: String,
+    pub(crate) datacenter: String,
+    pub(crate) place: Place,
+}
+
+/// Whether an answer brought anything new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It is as it was.
+    None,
+    /// Something changed.
+    Some,
+}
+
+impl Known {
+    /// Takes an answer, the body of a 200.
+    ///
+    /// # Errors
+    /// It is no answer to that question; the one before stays.
+    pub fn learn(&mut self, question: &Question, body: &[u8]) -> Result<News, NotUnderstood> {
+        let answer = read(question, body)?;
+        if self.answers.get(question) == Some(&answer) {
+            return Ok(News::None);
+        }
+        self.answers.insert(question.clone(), answer);
+        Ok(News::Some)
+    }
+
+    /// Forgets all answers to questions that are not among these, which are sorted.
+    pub fn keep(&mut self, wanted: &[Question]) {
+        self.answers
+            .retain(|question, _| wanted.binary_search(question).is_ok());
+    }
+
+    /// Whether there is an answer.
+    #[must_use]
+    pub fn has(&self, question: &Question) -> bool {
+        self.answers.contains_key(question)
+    }
+
+    pub(crate) fn answer(&self, question: &Question) -> Option<&Answer> {
+        self.answers.get(question)
+    }
+
+    pub(crate) fn service(&self, registered: &Registered) -> Option<&service::Service> {
+        match self.answer(&registered.question())? {
+            Answer::Service(service) => Some(service),
+            Answer::Services(services) => services.iter().find(|it| it.id == registered.id),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn roots(&self) -> Option<&authority::Roots> {
+        match self.answer(&Question::Roots)? {
+            Answer::Roots(roots) if roots.count > 0 && !roots.trust_domain.is_empty() => {
+                Some(roots)
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn leaf(&self, service: &str) -> Option<&authority::Leaf> {
+        let service = service.to_owned();
+        match self.answer(&Question::Leaf { service })? {
+            Answer::Leaf(leaf) if !leaf.certificates.is_empty() => Some(leaf),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn intentions(&self, service: &str) -> Option<&[intentions::Intention]> {
+        let service = service.to_owned();
+        match self.answer(&Question::Intentions { service })? {
+            Answer::Intentions(intentions) => Some(intentions),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn allowed(&self, service: &str) -> Option<bool> {
+        let service = service.to_owned();
+        match self.answer(&Question::Default { service })? {
+            Answer::Allowed(allowed) => Some(*allowed),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn chain(&self, chain: &ChainQuestion) -> Option<&chain::CompiledChain> {
+        match self.answer(&Question::Chain(chain.clone()))? {
+            Answer::Chain(chain) => Some(chain),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn places(&self, question: &Question) -> Option<&[Place]> {
+        match self.answer(question)? {
+            Answer::Places(places, _) => Some(places),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn gateways(&self) -> &[(String, Vec<Place>, Vec<Place>)] {
+        match self.answer(&Question::Gateways) {
+            Some(Answer::Gateways(gateways)) => gateways,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn found(&self, query: &str) -> Option<&Found> {
+        let name = query.to_owned();
+        match self.answer(&Question::Query { name })? {
+            Answer::Found(found) => Some(found),
+            _ => None,
+        }
+    }
+
+    /// Under which names the sidecars of services are registered.
+    pub(crate) fn names_of_proxies(&self) -> BTreeSet<&str> {
+        let lists = self.answers.values().filter_map(|answer| match answer {
+            Answer::Places(_, names) => Some(names),
+            _ => None,
+        });
+        lists.flatten().map(String::as_str).collect()
+    }
+
+    pub(crate) fn names(&self, question: &Question) -> &[String] {
+        match self.answer(question) {
+            Some(Answer::Names(names)) => names,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn resolvers(&self) -> &[catalog::Resolver] {
+        match self.answer(&Question::Resolvers) {
+            Some(Answer::Resolvers(resolvers)) => resolvers,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn servers(&self) -> &[Server] {
+        match self.answer(&Question::Servers) {
+            Some(Answer::Servers(servers)) => servers,
+            _ => &[],
+        }
+    }
+}
+
+fn read(question: &Question, body: &[u8]) -> Result<Answer, NotUnderstood> {
+    Ok(match question {
+        Question::Registration { .. } => Answer::Service(Box::new(catalog::agent_service(body)?)),
+        Question::NodeServices { .. } => Answer::Services(catalog::node_services(body)?),
+        Question::Roots => Answer::Roots(authority::roots(body)?),
+        Question::Leaf { .. } => Answer::Leaf(Box::new(authority::leaf(body)?)),
+        Question::Intentions { service } => {
+            Answer::Intentions(intentions::matching(body, service)?)
+        }
+        Question::AnyIntention => Answer::Digest(digest(body)),
+        Question::Default { .. } => Answer::Allowed(intentions::allowed(body)?),
+        Question::Chain(_) => Answer::Chain(Box::new(chain::chain(body)?)),
+        Question::Instances { datacenter, .. } => {
+            let from = match datacenter {
+                None => From::Inside,
+                Some(_) => From::Outside,
+            };
+            let found = instances::instances(body)?;
+            let sidecars = found.iter().filter(|it| it.service.kind == "connect-proxy");
+            let names: BTreeSet<String> = sidecars.map(|it| it.service.name.clone()).collect();
+            Answer::Places(places::places(&found, from), names.into_iter().collect())
+        }
+        Question::Gateways => {
+            let all = instances::by_datacenter(body)?;
+            let seen = |found: &[_], from| places::places(found, from);
+            let gateways = all.into_iter().map(|(name, there)| {
+                (
+                    name,
+                    seen(&there, From::Inside),
+                    seen(&there, From::Outside),
+                )
+            });
+            Answer::Gateways(gateways.collect())
+        }
+        Question::Query { .. } => {
+            let nodes = instances::of_query(body)?;
+            let first = nodes.first();
+            Answer::Found(Found {
+                service: first.map(service_of).unwrap_or_default(),
+                datacenter: first
+                    .map(|it| it.node.datacenter.clone())
+                    .unwrap_or_default(),
+                inside: places::places(&nodes, From::Inside),
+                outside: places::places(&nodes, From::Outside),
+            })
+        }
+        Question::Services => Answer::Names(catalog::service_names(body)?),
+        Question::Resolvers => Answer::Resolvers(catalog::resolvers(body)?),
+        Question::Servers => {
+            let servers = instances::instances(body)?;
+            let servers = servers.into_iter().filter_map(|server| {
+                Some(Server {
+                    place: places::place(&server, From::Inside)?,
+                    node: server.node.name,
+                    datacenter: server.node.datacenter,
+                })
+            });
+            Answer::Servers(servers.collect())
+        }
+    })
+}
+
+/// The service that an instance stands for: its own, where it speaks mesh TLS itself.
+fn service_of(instance: &instances::Instance) -> String {
+    match instance.service.proxy.service.as_str() {
+        "" => instance.service.name.clone(),
+        service => service.to_owned(),
+    }
+}
+
+/// FNV-1a: enough to see a change.
+fn digest(body: &[u8]) -> u64 {
+    body.iter().fold(0xcbf2_9ce4_8422_2325, |digest, byte| {
+        (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
