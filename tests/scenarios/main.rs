@@ -18,6 +18,7 @@ mod idle_cost;
 mod idle_timeout;
 mod json_log;
 mod large_transfers;
+mod memory;
 mod mutual_tls;
 mod refusal_log_is_bounded;
 mod refusals;

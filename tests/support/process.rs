@@ -27,6 +27,8 @@ pub struct Launch {
     home: TempDir,
     beside: Option<Arc<TempDir>>,
     prefix: Vec<OsString>,
+    /// What comes after `run`; its own file if there is nothing.
+    arguments: Vec<OsString>,
 }
 
 impl Launch {
@@ -38,7 +40,26 @@ impl Launch {
             home,
             beside: None,
             prefix: Vec::new(),
+            arguments: Vec::new(),
         }
+    }
+
+    /// On what these arguments of `lictor run` name; there need not be anything.
+    pub fn with<S: Into<OsString>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        let mut launch = Self::new("");
+        launch.arguments = arguments.into_iter().map(Into::into).collect();
+        launch
+    }
+
+    fn command(&mut self) -> Command {
+        let mut words = self.prefix.drain(..).chain([binary().into()]);
+        let mut command = Command::new(words.next().expect("the binary at least"));
+        command.args(words).arg("run");
+        if self.arguments.is_empty() {
+            command.arg(self.home.file(CONFIG));
+        }
+        command.args(&self.arguments);
+        command
     }
 
     /// With another directory that it reads from, kept as long as it runs.
@@ -65,11 +86,9 @@ impl Launch {
     ///
     /// # Panics
     /// When it ends instead, or says nothing within the deadline.
-    pub fn start(self) -> Lictor {
+    pub fn start(mut self) -> Lictor {
         let notify = Notify::new(&self.home);
-        let mut words = self.prefix.into_iter().chain([binary().into()]);
-        let mut command = Command::new(words.next().expect("the binary at least"));
-        command.args(words).arg("run").arg(self.home.file(CONFIG));
+        let mut command = self.command();
         command
             .env("NOTIFY_SOCKET", &notify.path)
             .stdin(Stdio::null())
@@ -94,10 +113,8 @@ impl Launch {
     ///
     /// # Panics
     /// When it still runs after the deadline.
-    pub fn run_to_end(self) -> (ExitStatus, String) {
-        let mut words = self.prefix.into_iter().chain([binary().into()]);
-        let mut command = Command::new(words.next().expect("the binary at least"));
-        command.args(words).arg("run").arg(self.home.file(CONFIG));
+    pub fn run_to_end(mut self) -> (ExitStatus, String) {
+        let mut command = self.command();
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

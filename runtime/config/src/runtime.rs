@@ -65,9 +65,13 @@ pub(crate) fn runtime(
             "a directory is given from the root, as in /var/lib/lictor",
         ));
     }
+    let identities = only(stanzas, errors, |stanza| {
+        stanza.remember_identities.as_ref()
+    });
     RuntimeSettings {
         admin: admin_address,
         state_dir: PathBuf::from(state_dir.map_or(defaults::STATE_DIR, |spot| &spot.value)),
+        remember_identities: identities.is_none_or(|spot| spot.value),
         log: LogSettings {
             level: only_log.and_then(|log| log.level).unwrap_or_default(),
             format: only_log.and_then(|log| log.format).unwrap_or_default(),

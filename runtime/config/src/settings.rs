@@ -88,6 +88,8 @@ pub struct RuntimeSettings {
     pub admin: Option<SocketAddr>,
     /// Where state is kept.
     pub state_dir: PathBuf,
+    /// Whether certificates and keys are kept there too.
+    pub remember_identities: bool,
     /// Logging.
     pub log: LogSettings,
     /// Limits.

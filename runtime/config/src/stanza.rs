@@ -28,6 +28,8 @@ record! {
         domain: Option<Spot<String>>,
         /// Where state is kept.
         state_dir: Option<Spot<String>>,
+        /// Whether certificates and keys are kept there too.
+        remember_identities: Option<Spot<bool>>,
         /// Where the admin endpoint listens.
         admin: Option<Spot<Option<SocketAddr>>>,
         /// Logging.

@@ -20,6 +20,8 @@ use smol::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
 };
 
+use crate::memory::{Age, Memory};
+
 /// Longer requests than any client of these pages sends.
 const MAX_REQUEST_BYTES: usize = 4096;
 
@@ -37,6 +39,14 @@ pub(crate) struct State {
     pub(crate) reloads_refused: Cell<u64>,
 }
 
+/// What the pages tell of.
+#[derive(Clone)]
+pub(crate) struct Told {
+    pub(crate) proxy: Rc<Proxy>,
+    pub(crate) state: Rc<State>,
+    pub(crate) memory: Rc<Memory>,
+}
+
 /// Binds the endpoint.
 ///
 /// # Errors
@@ -50,8 +60,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<Async<TcpListener>> {
 pub(crate) async fn serve(
     listener: Async<TcpListener>,
     executor: Rc<LocalExecutor<'static>>,
-    proxy: Rc<Proxy>,
-    state: Rc<State>,
+    told: Told,
 ) {
     let open = Rc::new(Cell::new(0));
     loop {
@@ -64,7 +73,7 @@ pub(crate) async fn serve(
             continue;
         }
         open.set(open.get() + 1);
-        let (open, proxy, state) = (Rc::clone(&open), Rc::clone(&proxy), Rc::clone(&state));
+        let (open, told) = (Rc::clone(&open), told.clone());
         executor
             .spawn(async move {
                 let timeout = async {
@@ -72,14 +81,14 @@ pub(crate) async fn serve(
                     Err(io::ErrorKind::TimedOut.into())
                 };
                 // A client that leaves early or is slow gets no answer; nobody else needs to know.
-                let _ = or(answer(stream, &proxy, &state), timeout).await;
+                let _ = or(answer(stream, &told), timeout).await;
                 open.set(open.get() - 1);
             })
             .detach();
     }
 }
 
-async fn answer(mut stream: Async<TcpStream>, proxy: &Proxy, state: &State) -> io::Result<()> {
+async fn answer(mut stream: Async<TcpStream>, told: &Told) -> io::Result<()> {
     let mut request = Vec::new();
     let mut buffer = [0; 512];
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -89,7 +98,7 @@ async fn answer(mut stream: Async<TcpStream>, proxy: &Proxy, state: &State) -> i
         }
         request.extend_from_slice(buffer.get(..count).unwrap_or_default());
     }
-    let (status, body) = page(&request, proxy, state);
+    let (status, body) = page(&request, told);
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
@@ -99,7 +108,7 @@ async fn answer(mut stream: Async<TcpStream>, proxy: &Proxy, state: &State) -> i
     stream.close().await
 }
 
-fn page(request: &[u8], proxy: &Proxy, state: &State) -> (&'static str, String) {
+fn page(request: &[u8], told: &Told) -> (&'static str, String) {
     let line = request
         .split(|byte| *byte == b'\r')
         .next()
@@ -113,12 +122,14 @@ fn page(request: &[u8], proxy: &Proxy, state: &State) -> (&'static str, String) 
         return ("405 Method Not Allowed", "only GET\n".to_owned());
     }
     match path.split(|byte| *byte == b'?').next().unwrap_or_default() {
-        b"/ready" if state.draining.get() => ("503 Service Unavailable", "draining\n".to_owned()),
+        b"/ready" if told.state.draining.get() => {
+            ("503 Service Unavailable", "draining\n".to_owned())
+        }
         b"/ready" => ("200 OK", "ready\n".to_owned()),
-        b"/stats" | b"/metrics" | b"/stats/prometheus" => ("200 OK", stats(proxy, state)),
+        b"/stats" | b"/metrics" | b"/stats/prometheus" => ("200 OK", stats(told)),
         b"/listeners" => {
             let mut body = String::new();
-            for (name, address) in proxy.listeners() {
+            for (name, address) in told.proxy.listeners() {
                 let _ = writeln!(body, "{name}::{address}");
             }
             ("200 OK", body)
@@ -131,7 +142,12 @@ fn page(request: &[u8], proxy: &Proxy, state: &State) -> (&'static str, String) 
 }
 
 /// The counters in Prometheus's text format. The names must not change.
-fn stats(proxy: &Proxy, state: &State) -> String {
+fn stats(told: &Told) -> String {
+    let Told {
+        proxy,
+        state,
+        memory,
+    } = told;
     let counters = proxy.counters();
     let mut body = String::with_capacity(2048);
     let mut metric = |name: &str, kind: &str, help: &str, values: &[(&str, u64)]| {
@@ -188,6 +204,48 @@ fn stats(proxy: &Proxy, state: &State) -> String {
             ("{result=\"refused\"}", state.reloads_refused.get()),
         ],
     );
+    metric(
+        "lictor_state_writes_total",
+        "counter",
+        "Writes to the state directory.",
+        &[
+            ("{result=\"ok\"}", memory.counts.writes.get()),
+            ("{result=\"failed\"}", memory.counts.failures.get()),
+        ],
+    );
+    metric(
+        "lictor_state_bytes_total",
+        "counter",
+        "Bytes written to the state directory.",
+        &[("", memory.counts.bytes.get())],
+    );
+    metric(
+        "lictor_state_pending",
+        "gauge",
+        "1 while something waits for the write budget.",
+        &[("", u64::from(memory.is_pending()))],
+    );
+    metric(
+        "lictor_plan_generation",
+        "gauge",
+        "Of the plan that is remembered; 0 for none.",
+        &[("", memory.counts.generation.get())],
+    );
+    let age = memory.age();
+    metric(
+        "lictor_plan_stale",
+        "gauge",
+        "1 while what runs is from memory, as its source cannot be used.",
+        &[("", u64::from(age.is_some()))],
+    );
+    if let Some(Age(Some(age))) = age {
+        metric(
+            "lictor_plan_age_seconds",
+            "gauge",
+            "Since what runs from memory was last known to be true.",
+            &[("", age.as_secs())],
+        );
+    }
     let labels: Vec<String> = Cause::ALL
         .iter()
         .map(|cause| format!("{{cause=\"{}\"}}", cause.name()))

@@ -14,7 +14,7 @@ pub(crate) fn check(arguments: &Check) -> Exit {
     let unusable = proxy::unusable_parts(&plan);
     if !unusable.is_empty() {
         for part in &unusable {
-            eprintln!("{}", placed(&settings, part));
+            eprintln!("{}", placed(&settings.origins, part));
         }
         return Exit::Config;
     }
@@ -24,7 +24,7 @@ pub(crate) fn check(arguments: &Check) -> Exit {
         println!("note      {note}");
     }
     for doubt in proxy::doubtful_identities(&plan, &settings.mesh.datacenter) {
-        println!("note      {}", placed(&settings, &doubt));
+        println!("note      {}", placed(&settings.origins, &doubt));
     }
     if plans::has_work(&settings) {
         println!("result    good");

@@ -39,7 +39,11 @@ pub(crate) enum Command {
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "run")]
 pub(crate) struct Run {
-    /// configuration files or directories
+    /// where state is kept, whatever the files say, and also when they cannot be read
+    #[argh(option, arg_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+
+    /// configuration files or directories, or one blob of lictor compile
     #[argh(positional, arg_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 }

@@ -1,18 +1,25 @@
-//! From the files to a Plan.
+//! From the local files to a Plan.
 
 use std::{path::PathBuf, time::Duration};
 
-use config::Settings;
+use config::{RuntimeSettings, Settings};
 use plan::Plan;
 use proxy::Options;
 use sys::socket::TcpOptions;
 
-use crate::Exit;
+use crate::{Exit, job};
 
 /// Reads the files of a command line; says on standard error what is wrong with them.
 pub(crate) fn load(files: &[PathBuf]) -> Result<Settings, Exit> {
     if files.is_empty() {
         eprintln!("lictor: no configuration file given; try configs/gateway-dc1.hcl");
+        return Err(Exit::Usage);
+    }
+    if let Some(blob) = files.iter().find(|file| job::is_blob(file)) {
+        eprintln!(
+            "lictor: {} is a blob; lictor inspect shows what it holds",
+            blob.display()
+        );
         return Err(Exit::Usage);
     }
     config::load(files).map_err(|errors| {
@@ -69,8 +76,7 @@ pub(crate) fn has_work(settings: &Settings) -> bool {
 }
 
 /// What the data plane needs of the settings apart from the Plan.
-pub(crate) fn options(settings: &Settings) -> Options {
-    let runtime = &settings.runtime;
+pub(crate) fn options(runtime: &RuntimeSettings) -> Options {
     let keepalive = runtime.tcp.keepalive;
     Options {
         connections: usize::try_from(runtime.limits.connections).unwrap_or(usize::MAX),

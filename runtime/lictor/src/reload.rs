@@ -2,28 +2,32 @@
 
 use std::{path::PathBuf, rc::Rc};
 
-use config::{LogLevel, Settings};
+use config::LogLevel;
 use proxy::Proxy;
 
-use crate::{admin::State, log::Log, materials, plans};
+use crate::{
+    admin::State,
+    job::{Job, Unusable},
+    log::Log,
+    materials, plans,
+};
 
 /// Why new files were not taken over.
 enum Refused {
-    Files(config::Errors),
-    NothingToRun,
+    Files(Unusable),
     Unfit(String),
 }
 
-/// Reads the files and takes over what they say; on any error nothing changes. Gives the new settings.
+/// Reads the files and takes over what they say; on any error nothing changes. Gives what is in force now.
 pub(crate) fn reload(
     files: &[PathBuf],
     proxy: &Rc<Proxy>,
     log: &Log,
     state: &State,
-) -> Option<Settings> {
+) -> Option<Job> {
     match try_reload(files, proxy, log) {
-        Ok((settings, applied)) => {
-            log.set(settings.runtime.log);
+        Ok((job, applied)) => {
+            log.set(job.runtime.log);
             state.reloads.set(state.reloads.get() + 1);
             log.info(
                 "reloaded",
@@ -33,15 +37,15 @@ pub(crate) fn reload(
                     ("listeners_closed", &applied.listeners_closed),
                 ],
             );
-            Some(settings)
+            Some(job)
         }
         Err(refused) => {
             state.reloads_refused.set(state.reloads_refused.get() + 1);
             let error = match refused {
-                Refused::Files(errors) => errors.to_string(),
-                Refused::NothingToRun => {
+                Refused::Files(Unusable::NothingToRun) => {
                     "no mesh gateway and no sidecar that can be run any more".to_owned()
                 }
+                Refused::Files(unusable) => unusable.to_string(),
                 Refused::Unfit(unfit) => unfit,
             };
             let detail = "the configuration in force goes on; try lictor check";
@@ -59,16 +63,12 @@ fn try_reload(
     files: &[PathBuf],
     proxy: &Rc<Proxy>,
     log: &Log,
-) -> Result<(Settings, proxy::Applied), Refused> {
-    let settings = config::load(files).map_err(Refused::Files)?;
-    if !plans::has_work(&settings) {
-        return Err(Refused::NothingToRun);
-    }
-    let plan = plans::plan(&settings);
+) -> Result<(Job, proxy::Applied), Refused> {
+    let job = Job::of(files).map_err(Refused::Files)?;
     let applied = proxy
-        .apply(&plan)
-        .map_err(|unfit| Refused::Unfit(materials::unfit(&settings, &unfit)))?;
-    materials::warn(&settings, &plan, log);
-    proxy.set_options(plans::options(&settings));
-    Ok((settings, applied))
+        .apply(&job.plan)
+        .map_err(|unfit| Refused::Unfit(materials::unfit(&job.origins, &unfit)))?;
+    materials::warn(&job, log);
+    proxy.set_options(plans::options(&job.runtime));
+    Ok((job, applied))
 }

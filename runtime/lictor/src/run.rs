@@ -5,7 +5,7 @@
 
 use std::{cell::RefCell, io, path::PathBuf, rc::Rc, time::Duration};
 
-use config::{LogLevel, RuntimeSettings, Settings};
+use config::{LogFormat, LogLevel, LogSettings, RuntimeSettings};
 use proxy::{Cause, Observer, Proxy};
 use smol::{Async, LocalExecutor, Timer, future::or};
 use sys::{
@@ -14,7 +14,17 @@ use sys::{
     signals::{self, Signal, Signals},
 };
 
-use crate::{Exit, admin, command::Run, log, log::Log, materials, names::Names, plans, reload};
+use crate::{
+    Exit, admin,
+    command::Run,
+    job::Job,
+    log,
+    log::Log,
+    materials,
+    memory::{self, Memory},
+    names::Names,
+    plans, reload,
+};
 
 /// Editors write a file in several steps; they are done well within this.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -25,18 +35,19 @@ const MENDED: Duration = Duration::from_secs(5);
 /// Descriptors beside those of connections: listeners, pipes, files, the reactor's own.
 const OTHER_DESCRIPTORS: u64 = 128;
 
+/// The log until it is known what the log should be like.
+const UNCONFIGURED: LogSettings = LogSettings {
+    level: LogLevel::Info,
+    format: LogFormat::Text,
+    access: false,
+};
+
 pub(crate) fn run(arguments: &Run) -> Exit {
-    let settings = match plans::load(&arguments.files) {
-        Ok(settings) => settings,
-        Err(exit) => return exit,
-    };
-    if !plans::has_work(&settings) {
-        eprintln!(
-            "lictor: nothing to run: no mesh gateway and no sidecar that can be run; lictor check says why"
-        );
-        return Exit::Config;
+    if arguments.files.is_empty() {
+        eprintln!("lictor: no configuration file given; try configs/gateway-dc1.hcl");
+        return Exit::Usage;
     }
-    match start(settings, &arguments.files) {
+    match start(arguments) {
         Ok(exit) => exit,
         Err(error) => {
             eprintln!("lictor: the system refused what is needed to run: {error}");
@@ -55,41 +66,86 @@ struct Running {
     executor: Rc<LocalExecutor<'static>>,
     /// What the process runs by, as the files say it now.
     settings: RefCell<RuntimeSettings>,
+    memory: Rc<Memory>,
     /// Certificates and keys that the files name: watched like the files.
     named: RefCell<Vec<PathBuf>>,
 }
 
-fn start(settings: Settings, files: &[PathBuf]) -> io::Result<Exit> {
+fn start(arguments: &Run) -> io::Result<Exit> {
     let signals = Signals::new(&[Signal::Hangup, Signal::Terminate, Signal::Interrupt])?;
     signals::ignore_sigpipe()?;
-    let log = Rc::new(Log::new(settings.runtime.log));
-    check_descriptors(&settings, &log);
-
+    let files = &arguments.files;
+    let job = Job::of(files);
+    let given = job.as_ref().ok().map(|job| job.runtime.state_dir.as_path());
+    let directory = arguments.state_dir.clone();
+    let memory = Rc::new(Memory::open(
+        &directory.unwrap_or_else(|| memory::directory(given)),
+        files,
+    ));
+    let log = Rc::new(Log::new(match &job {
+        Ok(job) => job.runtime.log,
+        Err(_) => UNCONFIGURED,
+    }));
+    let (mut job, mut stale) = match job {
+        Ok(job) => (job, false),
+        Err(unusable) => match memory.recall(&log, &unusable) {
+            Some(job) => (job, true),
+            None => {
+                eprintln!("{unusable}");
+                return Ok(Exit::Config);
+            }
+        },
+    };
     let seed = sys::random::seed()?;
     let observer: Rc<dyn Observer> = Rc::clone(&log) as _;
-    let proxy = Rc::new(Proxy::new(plans::options(&settings), observer, seed)?);
-    let plan = plans::plan(&settings);
-    if let Err(unfit) = proxy.apply(&plan) {
-        eprintln!("lictor: {}", materials::unfit(&settings, &unfit));
+    let proxy = Rc::new(Proxy::new(plans::options(&job.runtime), observer, seed)?);
+    let mut applied = proxy.apply(&job.plan);
+    if let Err(unfit @ proxy::Unfit::Tls(_)) = &applied
+        && !stale
+        && let Some(recalled) = memory.recall(&log, &materials::unfit(&job.origins, unfit))
+    {
+        // A certificate that was replaced in halves: what was remembered is whole.
+        (job, stale) = (recalled, true);
+        proxy.set_options(plans::options(&job.runtime));
+        applied = proxy.apply(&job.plan);
+    }
+    if let Err(unfit) = applied {
+        eprintln!("lictor: {}", materials::unfit(&job.origins, &unfit));
         return Ok(match unfit {
             proxy::Unfit::Tls(_) => Exit::Config,
             _ => Exit::Software,
         });
     }
-    materials::warn(&settings, &plan, &log);
+    materials::warn(&job, &log);
+    log.set(job.runtime.log);
+    check_descriptors(&job.runtime, &log);
+    memory.say_what_is_lost(&log);
+    let Job {
+        plan,
+        runtime,
+        named,
+        ..
+    } = job;
+    if !stale {
+        memory.remember(plan, &runtime);
+    }
     for (name, address) in proxy.listeners() {
         log.info("listening", &[("name", &name), ("address", &address)]);
     }
     let executor = Rc::new(LocalExecutor::new());
     let state = Rc::new(admin::State::default());
-    if let Some(address) = settings.runtime.admin {
+    if let Some(address) = runtime.admin {
         match admin::bind(address) {
             Ok(listener) => {
                 let address = listener.get_ref().local_addr()?;
                 log.info("listening", &[("name", &"admin"), ("address", &address)]);
-                let (proxy, state) = (Rc::clone(&proxy), Rc::clone(&state));
+                let told = admin::Told {
+                    proxy: Rc::clone(&proxy),
+                    state: Rc::clone(&state),
+                    memory: Rc::clone(&memory),
+                };
                 executor
-                    .spawn(admin::serve(listener, Rc::clone(&executor), proxy, state))
+                    .spawn(admin::serve(listener, Rc::clone(&executor), told))
                     .detach();
             }
             Err(error) => {
@@ -106,8 +162,9 @@ fn start(settings: Settings, files: &[PathBuf]) -> io::Result<Exit> {
         notifier: Notifier::from_env()?,
         names: RefCell::new(Names::new()),
         executor: Rc::clone(&executor),
-        settings: RefCell::new(settings.runtime),
-        named: RefCell::new(settings.files),
+        settings: RefCell::new(runtime),
+        named: RefCell::new(named),
+        memory,
     });
     smol::block_on(executor.run(running.supervise(signals)))
 }
@@ -120,9 +177,19 @@ impl Running {
         self.executor
             .spawn(async move { this.end_log_periods().await })
             .detach();
+        // Before anybody hears that we are ready, and changes a file.
+        let watch = self.watch();
         let this = Rc::clone(&self);
         self.executor
-            .spawn(async move { this.watch_files().await })
+            .spawn(async move { this.watch_files(watch).await })
+            .detach();
+        let this = Rc::clone(&self);
+        self.executor
+            .spawn(async move { this.memory.write(&this.log).await })
+            .detach();
+        let this = Rc::clone(&self);
+        self.executor
+            .spawn(async move { this.memory.confirm(&this.log).await })
             .detach();
         if let Some(interval) = notify::watchdog_interval() {
             let this = Rc::clone(&self);
@@ -191,9 +258,10 @@ impl Running {
     fn reload(&self) {
         self.tell(self.notifier.reloading());
         let listened = self.proxy.listeners();
-        if let Some(settings) = reload::reload(&self.files, &self.proxy, &self.log, &self.state) {
-            self.named.replace(settings.files);
-            let before = self.settings.replace(settings.runtime);
+        if let Some(job) = reload::reload(&self.files, &self.proxy, &self.log, &self.state) {
+            self.memory.remember(job.plan, &job.runtime);
+            self.named.replace(job.named);
+            let before = self.settings.replace(job.runtime);
             self.say_what_needs_a_restart(&before);
             self.names.borrow_mut().follow(&self.proxy, &self.executor);
             for (name, address) in self.proxy.listeners() {
@@ -215,6 +283,7 @@ impl Running {
                 "limits.connections",
                 before.limits.connections != now.limits.connections,
             ),
+            ("state_dir", before.state_dir != now.state_dir),
             ("tcp", before.tcp != now.tcp),
         ];
         for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
@@ -229,8 +298,7 @@ impl Running {
 
     /// Reloads when a file changes. A watch follows links as they were, so each change makes a new one: before the
     /// files are read, so that no change falls in between.
-    async fn watch_files(&self) {
-        let mut watch = self.watch();
+    async fn watch_files(&self, mut watch: io::Result<Async<Watch>>) {
         loop {
             let changed = async {
                 let watch = std::mem::replace(&mut watch, Err(io::ErrorKind::Other.into()))?;
@@ -288,10 +356,12 @@ impl Running {
     }
 
     fn status(&self) -> String {
-        format!(
-            "mesh gateway on {} listener(s)",
-            self.proxy.listeners().len()
-        )
+        let listeners = self.proxy.listeners().len();
+        let memory = match self.memory.age() {
+            None => String::new(),
+            Some(age) => format!(", from memory, {age}"),
+        };
+        format!("mesh gateway on {listeners} listener(s){memory}")
     }
 
     /// A service manager that does not listen is worth a line, and no more.
@@ -313,8 +383,8 @@ async fn next(signals: &Async<Signals>) -> io::Result<Signal> {
 }
 
 /// A connection costs two descriptors. Fewer than the limit on connections needs is worth a line at the start.
-fn check_descriptors(settings: &Settings, log: &Log) {
-    let needed = 2 * u64::from(settings.runtime.limits.connections) + OTHER_DESCRIPTORS;
+fn check_descriptors(runtime: &RuntimeSettings, log: &Log) {
+    let needed = 2 * u64::from(runtime.limits.connections) + OTHER_DESCRIPTORS;
     let detail = "raise LimitNOFILE= or ulimit -n, or lower limits.connections";
     match sys::limits::raise_open_files() {
         Ok(files) => {

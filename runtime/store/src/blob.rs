@@ -119,6 +119,15 @@ pub fn seal<T: Content>(meta: &Meta, content: &T) -> Result<Zeroizing<Vec<u8>>, 
     Ok(blob)
 }
 
+/// Which kind of blob these bytes begin as: a [`Content::KIND`].
+#[must_use]
+pub fn kind(blob: &[u8]) -> Option<u8> {
+    match blob.split_first_chunk()? {
+        (&MAGIC, [kind, ..]) => Some(*kind),
+        _ => None,
+    }
+}
+
 /// Reads a blob.
 ///
 /// # Errors

@@ -31,6 +31,8 @@ pub struct Identities(pub Vec<Identity>);
 pub struct Moment {
     /// The latest time at which a peer's certificate was found valid, in seconds since 1970: it is not earlier now.
     pub proven: u64,
+    /// The latest time at which the Plan in force was known to be what its source says, by the clock of then.
+    pub confirmed: u64,
 }
 
 // The number is that of the version: a newer lictor writes beside these, and an older one finds its own again.

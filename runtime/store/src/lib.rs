@@ -28,11 +28,11 @@ mod pack;
 mod process;
 mod slots;
 
-pub use blob::{Flaw, MAGIC, MAX_BLOB_BYTES, Meta, VERSION, open, seal};
+pub use blob::{Flaw, MAGIC, MAX_BLOB_BYTES, Meta, VERSION, kind, open, seal};
 pub use budget::{Budget, MIN_INTERVAL, REFILL};
 pub use contents::{Content, Identities, Moment, Remembered};
 pub use disk::{Disk, OnDisk};
 pub use error::Error;
 pub use pack::MAX_RATIO;
 pub use process::{LogForm, Process, Tcp};
-pub use slots::{Recalled, Slots, Trouble, Written};
+pub use slots::{Recalled, Slots, Trouble, Why, Written};

@@ -6,7 +6,9 @@
 //!
 //! A slot with a blob of a newer version is kept: the file gets another name before the slot is used, and is named.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, io, marker::PhantomData};
+
+use zeroize::Zeroizing;
 
 use crate::{
     blob::{self, Flaw, MAX_BLOB_BYTES, Meta, Whole},
@@ -57,6 +59,9 @@ impl fmt::Display for Trouble {
         }
     }
 }
+
+/// The bytes of a slot, if it is there.
+type Read = io::Result<Option<Zeroizing<Vec<u8>>>>;
 
 /// What a write came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,6 +198,20 @@ impl<'a, D: Disk, T: Content> Slots<'a, D, T> {
         })
     }
 
+    /// Empties both slots. What was in them may still be found by who takes the flash apart.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong; a slot may be as it was.
+    pub fn forget(&self) -> Result<(), Error> {
+        for (name, bytes) in self.read() {
+            if !matches!(bytes, Ok(None)) {
+                self.write(name, &[])?;
+            }
+        }
+        Ok(())
+    }
+
     fn write(&self, name: &str, mut blob: &[u8]) -> Result<(), Error> {
         let at = |what| move |error| Error::System(error, what);
         let disk = self.disk;
@@ -214,7 +233,11 @@ impl<'a, D: Disk, T: Content> Slots<'a, D, T> {
         synced.map_err(|error| Error::System(error, "bringing a directory to the disk"))
     }
 
-    fn read(&self) -> [(&'static str, std::io::Result<Option<Vec<u8>>>); 2] {
-        T::SLOTS.map(|name| (name, self.disk.read(name, MAX_BLOB_BYTES)))
+    /// Both slots. They may hold keys.
+    fn read(&self) -> [(&'static str, Read); 2] {
+        T::SLOTS.map(|name| {
+            let read = self.disk.read(name, MAX_BLOB_BYTES);
+            (name, read.map(|bytes| bytes.map(Zeroizing::new)))
+        })
     }
 }

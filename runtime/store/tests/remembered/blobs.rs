@@ -43,7 +43,7 @@ fn a_thousand_services_are_a_hundred_kilobytes_at_most() {
 
 #[test]
 fn a_blob_is_read_only_as_what_it_is() {
-    let blob = seal(&meta(), &Moment { proven: 5 }).unwrap();
+    let blob = seal(&meta(), &Moment::default()).unwrap();
     assert_eq!(open::<Remembered>(&blob), Err(Flaw::OtherKind));
     assert_eq!(open::<Remembered>(b""), Err(Flaw::Empty));
     assert_eq!(

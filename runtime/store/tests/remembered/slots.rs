@@ -5,7 +5,10 @@ use store::{Content, Disk, Error, Moment, Slots, Written};
 use crate::{resealed::resealed, simulated::Simulated};
 
 fn moment(proven: u64) -> Moment {
-    Moment { proven }
+    Moment {
+        proven,
+        confirmed: 0,
+    }
 }
 
 fn slots(disk: &Simulated) -> Slots<'_, Simulated, Moment> {
@@ -120,6 +123,22 @@ fn a_newer_version_is_kept_aside_and_named() {
     };
     assert_eq!(disk.content(&name).unwrap(), newer);
     assert_eq!(proven(&disk), Some(4));
+}
+
+#[test]
+fn what_is_forgotten_is_in_neither_slot() {
+    let disk = Simulated::new(8);
+    for number in [1, 2] {
+        slots(&disk).remember(0, "", &moment(number)).unwrap();
+    }
+    slots(&disk).forget().unwrap();
+    disk.restart();
+    for name in Moment::SLOTS {
+        assert_eq!(disk.content(name), Some(Vec::new()));
+    }
+    assert_eq!(proven(&disk), None);
+    slots(&disk).remember(0, "", &moment(3)).unwrap();
+    assert_eq!(proven(&disk), Some(3));
 }
 
 #[test]
