@@ -2,6 +2,7 @@
 //! client that is denied, the app hears nothing.
 
 use support::backend::Backend;
+use support::client::{connect, ending};
 use support::lab::TRUST_DOMAIN;
 use support::openssl::client_with;
 use support::pki::Mesh;
@@ -64,6 +65,40 @@ enum Verdict {
 use Verdict::{Denied, Reaches};
 
 const NO_MATCH: Verdict = Denied("by default: no intention matches");
+
+#[test]
+fn who_is_denied_is_told_so_by_an_alert() {
+    let mesh = Mesh::new(TRUST_DOMAIN);
+    let app = Backend::echo();
+    let api = SidecarFile::new(&mesh, "api", "dc1", app.address()).allows("cron");
+    let api = api.start();
+    let public = api.listener("public_listener");
+    let leaf = mesh.leaf("web", "dc1");
+    for version in ["-tls1_2", "-tls1_3"] {
+        let output = client_with(&[version], &mesh, Some(&leaf), public, "api.test", b"hello");
+        let said = String::from_utf8_lossy(&output.stderr);
+        // RFC 8446 section 6.2: access_denied is 49.
+        let alert = "alert access denied";
+        assert!(said.contains(alert) && said.contains("49"), "{said}");
+    }
+    // And another lictor tells its operator.
+    let web = SidecarFile::new(&mesh, "web", "dc1", app.address()).upstream("api", None);
+    let web = web.instances("api", &[public]).start();
+    assert_eq!(ending(&mut connect(web.listener("api"))).1, b"");
+    web.wait_for_refused("upstream_tls", 1);
+    let detail = web
+        .lictor
+        .log
+        .wait_for("refused")
+        .field("detail")
+        .to_owned();
+    assert!(
+        detail.contains("no intention there lets our service in"),
+        "{detail}"
+    );
+    api.wait_for_refused("intention_denied", 3);
+    assert_eq!(app.accepted(), 0);
+}
 
 #[test]
 fn an_exact_allow_lets_in_that_service_and_no_other() {

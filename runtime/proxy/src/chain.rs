@@ -74,7 +74,12 @@ impl Chain {
     ) -> Result<Self, Unusable> {
         let tls = match (&spec.tls, materials) {
             (Some(wanted), Some(materials)) => {
-                let context = secure::server(&wanted.parameters, &materials, secure)?;
+                let context = secure::server(
+                    &wanted.parameters,
+                    &materials,
+                    spec.authorization.as_ref(),
+                    secure,
+                )?;
                 Some((context, materials))
             }
             _ => None,

@@ -1,7 +1,8 @@
 //! TLS with the client: the handshake, who the client is, and whether it may come in.
 //!
 //! Nothing of the client's reaches an endpoint, and no endpoint is dialed, before its certificate has been verified and an
-//! intention has let it in.
+//! intention has let it in. TLS asks the intentions within the handshake, so that a client that is denied is told by an
+//! alert; they are asked again behind it, for sessions that are resumed and for a Plan that has changed meanwhile.
 
 use std::{os::fd::AsFd as _, rc::Rc};
 
@@ -127,7 +128,13 @@ impl Engine {
             Ok(Step::Handshaking) => return true,
             // A client with nothing to say may have said so already; it can still want to hear.
             Ok(Step::Established | Step::PeerClosed) => self.let_in(ticket),
-            Err(error) => self.refuse(ticket, Cause::TlsHandshake, format_args!("{error}")),
+            Err(error) => {
+                let cause = match error.is_denial() {
+                    true => Cause::IntentionDenied,
+                    false => Cause::TlsHandshake,
+                };
+                self.refuse(ticket, cause, format_args!("{error}"));
+            }
         }
         false
     }

@@ -8,6 +8,7 @@ use crate::tls::{
 };
 use plan::{
     Plan, TlsParameters, UpstreamTls,
+    intentions::Intentions,
     spiffe::{SpiffeId, Subject},
 };
 
@@ -59,6 +60,7 @@ pub(crate) fn materials(
 pub(crate) fn server(
     parameters: &TlsParameters,
     materials: &Materials,
+    intentions: Option<&Intentions>,
     options: &Options,
 ) -> Result<ServerContext, Unusable> {
     let name = &materials.identity.name;
@@ -68,7 +70,8 @@ pub(crate) fn server(
         trust = trust.with(&bundle.trust_domain, roots(bundle)?);
     }
     let options = with_parameters(parameters, options)?;
-    ServerContext::new(&identity, trust, &options).map_err(unusable(Part::Identity(name.clone())))
+    ServerContext::authorizing(&identity, trust, intentions.cloned(), &options)
+        .map_err(unusable(Part::Identity(name.clone())))
 }
 
 /// What a cluster needs to originate TLS.
@@ -132,7 +135,7 @@ pub fn unusable_parts(plan: &Plan) -> Vec<Unusable> {
     for chain in plan.listeners.iter().flat_map(|listener| &listener.chains) {
         if let Some(tls) = &chain.tls {
             let made = materials(plan, &tls.identity, &tls.trust);
-            note(made.and_then(|made| server(&tls.parameters, &made, &options).map(drop)));
+            note(made.and_then(|made| server(&tls.parameters, &made, None, &options).map(drop)));
         }
     }
     for tls in plan.clusters.iter().filter_map(|it| it.tls.as_ref()) {

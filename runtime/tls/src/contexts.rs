@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plan::spiffe::SpiffeId;
+use plan::{intentions::Intentions, spiffe::SpiffeId};
 use rustls::{
     ClientConfig, ServerConfig,
     client::{Resumption, UnbufferedClientConnection},
@@ -39,10 +39,30 @@ impl ServerContext {
     ///
     /// The bundle is empty.
     pub fn new(identity: &Identity, trust: TrustBundle, options: &Options) -> Result<Self, Error> {
+        Self::authorizing(identity, trust, None, options)
+    }
+
+    /// The same for clients that intentions let in: others are told so within the handshake, by the alert
+    /// `access_denied` (RFC 8446 section 6.2), which there is no way to send after it. Sessions that are resumed were let
+    /// in once; whoever changes intentions makes a new context.
+    ///
+    /// # Errors
+    ///
+    /// The bundle is empty.
+    pub fn authorizing(
+        identity: &Identity,
+        trust: TrustBundle,
+        intentions: Option<Intentions>,
+        options: &Options,
+    ) -> Result<Self, Error> {
         if trust.is_empty() {
             return Err(Error::ConfigRoots("there are none"));
         }
-        let verifier = Arc::new(Verifier::new(Expected::AnyOf(trust)));
+        let verifier = Verifier::new(Expected::AnyOf(trust));
+        let verifier = Arc::new(match intentions {
+            Some(intentions) => verifier.with_intentions(intentions),
+            None => verifier,
+        });
         let key = Arc::new(SingleCertAndKey::from(identity.certified_key()));
         let mut config = ServerConfig::builder_with_details(
             provider(options.aes, &options.tls12_suites),

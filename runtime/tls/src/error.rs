@@ -60,9 +60,18 @@ pub enum Error {
     Bug(&'static str),
 }
 
+impl Error {
+    /// Whether the peer is who it says and intentions do not let it in.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        matches!(self, Self::PeerCertificate(_, refusal) if matches!(**refusal, Refusal::Denied { .. }))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::PeerCertificate(_, refusal) if self.is_denial() => refusal.fmt(f),
             Self::PeerCertificate(side, refusal) => {
                 write!(f, "the {side}'s certificate {refusal}")
             }
@@ -115,7 +124,7 @@ fn hint(alert: AlertDescription) -> &'static str {
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateUnknown => ": it does not accept our certificate",
         AlertDescription::CertificateRequired => ": it wants a certificate",
-        AlertDescription::AccessDenied => ": it does not accept our identity",
+        AlertDescription::AccessDenied => ": no intention there lets our service in",
         AlertDescription::ProtocolVersion => ": there is no TLS version that both allow",
         AlertDescription::HandshakeFailure => {
             ": most often, there is no cipher suite that both allow, or it refuses our certificate"

@@ -48,6 +48,13 @@ pub enum Refusal {
         /// Whose it might be.
         accepted: Vec<SpiffeId>,
     },
+    /// It is genuine, and no intention lets it in.
+    Denied {
+        /// Whose it is.
+        id: SpiffeId,
+        /// What decided.
+        decision: String,
+    },
     /// The chain is broken in another way.
     Chain(webpki::Error),
 }
@@ -85,6 +92,7 @@ impl fmt::Display for Refusal {
                 }
                 Ok(())
             }
+            Self::Denied { id, decision } => write!(f, "{id}: {decision}"),
             Self::Chain(error) => write!(f, "has a chain that does not hold: {error:?}"),
         }
     }
@@ -100,7 +108,9 @@ impl Refusal {
             Self::TrustDomain { .. } | Self::Untrusted { .. } => CertificateError::UnknownIssuer,
             Self::Dates { .. } | Self::IssuerDates => CertificateError::Expired,
             Self::Purpose => CertificateError::InvalidPurpose,
-            Self::Identity { .. } => CertificateError::ApplicationVerificationFailure,
+            Self::Identity { .. } | Self::Denied { .. } => {
+                CertificateError::ApplicationVerificationFailure
+            }
             Self::Missing | Self::Chain(_) => {
                 CertificateError::Other(OtherError(Arc::new(self.clone())))
             }

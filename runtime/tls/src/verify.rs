@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use plan::spiffe::SpiffeId;
+use plan::{intentions::Intentions, spiffe::SpiffeId};
 use ring::digest;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
@@ -46,6 +46,8 @@ pub(crate) enum Expected {
 #[derive(Debug)]
 pub(crate) struct Verifier {
     expected: Expected,
+    /// Which of them may talk to us, where that is said.
+    intentions: Option<Intentions>,
     /// rustls asks through shared references and wants them to be `Sync`. There is one thread, so nobody ever waits.
     verified: Mutex<Verified>,
     /// Why the last peer was refused: rustls has no room for it in its error.
@@ -56,8 +58,17 @@ impl Verifier {
     pub(crate) fn new(expected: Expected) -> Self {
         Self {
             expected,
+            intentions: None,
             verified: Mutex::default(),
             refusal: Mutex::default(),
+        }
+    }
+
+    /// The same, for peers that these let in.
+    pub(crate) fn with_intentions(self, intentions: Intentions) -> Self {
+        Self {
+            intentions: Some(intentions),
+            ..self
         }
     }
 
@@ -138,14 +149,27 @@ impl Verifier {
         }
     }
 
+    /// Asked within the handshake, before the peer has shown that it has the key: a denial says nothing of who it was.
+    fn authorize(&self, id: &SpiffeId) -> Result<(), Box<Refusal>> {
+        let decision = self.intentions.as_ref().map(|it| it.decide(id));
+        match decision {
+            Some(decision) if !decision.allowed => Err(Box::new(Refusal::Denied {
+                id: id.clone(),
+                decision: decision.to_string(),
+            })),
+            _ => Ok(()),
+        }
+    }
+
     fn check_for_rustls(
         &self,
         leaf: &CertificateDer<'_>,
         rest: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
-        match self.check(leaf, rest, now) {
-            Ok(_) => Ok(()),
+        let checked = self.check(leaf, rest, now);
+        match checked.and_then(|id| self.authorize(&id)) {
+            Ok(()) => Ok(()),
             Err(refusal) => {
                 let error = refusal.as_certificate_error();
                 *lock(&self.refusal) = Some(refusal);

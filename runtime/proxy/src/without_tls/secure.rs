@@ -1,6 +1,6 @@
 //! For a build without TLS: every part of a Plan that needs it is refused, which refuses the Plan.
 
-use plan::{Plan, TlsParameters, UpstreamTls};
+use plan::{Plan, TlsParameters, UpstreamTls, intentions::Intentions};
 
 use crate::{
     chain::Materials,
@@ -34,6 +34,7 @@ pub(crate) fn materials(_: &Plan, identity: &str, _: &[String]) -> Result<Materi
 pub(crate) fn server(
     _: &TlsParameters,
     made_from: &Materials,
+    _: Option<&Intentions>,
     _: &Options,
 ) -> Result<ServerContext, Unusable> {
     Err(unusable(Part::Identity(made_from.identity.name.clone())))

@@ -16,6 +16,12 @@ pub(crate) enum Error {
     Bug(&'static str),
 }
 
+impl Error {
+    pub(crate) fn is_denial(&self) -> bool {
+        false
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Bug(what) = self;
