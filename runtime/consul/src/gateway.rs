@@ -83,11 +83,12 @@ impl Gateway {
     /// # Errors
     /// It is no answer to that question; what was known stays.
     pub fn learn(&mut self, question: &Question, body: &[u8]) -> Result<News, NotUnderstood> {
-        let news = self.known.learn(question, body)?;
-        if news == News::Some {
-            self.known.keep(&self.wanted());
-        }
-        Ok(news)
+        self.known.learn(question, body)
+    }
+
+    /// Forgets what is asked no more; to be called when a batch of answers has come.
+    pub fn forget(&mut self) {
+        self.known.keep(&self.wanted());
     }
 
     /// The services that may be in the mesh: all but Consul's own, the gateways', and those that are the sidecars of others.

@@ -8,14 +8,16 @@
 
 pub mod answers;
 pub mod assemble;
+pub mod explain;
 pub mod gateway;
 mod json;
 mod known;
 mod question;
 pub mod sidecar;
 mod source;
+pub mod times;
 
 pub use json::NotUnderstood;
 pub use known::{Known, News};
 pub use question::{ChainQuestion, Question, Waiting};
-pub use source::{NotYet, Registered};
+pub use source::{Assembled, NotYet, Registered, Source};

@@ -120,11 +120,12 @@ impl Sidecar {
         if matches!(question, Question::Intentions { .. }) {
             self.before_1_9 = index.is_none();
         }
-        let news = self.known.learn(question, body)?;
-        if news == News::Some {
-            self.known.keep(&self.wanted());
-        }
-        Ok(news)
+        self.known.learn(question, body)
+    }
+
+    /// Forgets what is asked no more; to be called when a batch of answers has come.
+    pub fn forget(&mut self) {
+        self.known.keep(&self.wanted());
     }
 
     /// The questions that must be asked again at once after this answer brought news, although theirs seem current.

@@ -2,7 +2,107 @@
 
 use std::fmt;
 
-use crate::question::Question;
+use plan::Plan;
+
+use crate::{
+    gateway::{self, Gateway},
+    json::NotUnderstood,
+    known::News,
+    question::Question,
+    sidecar::{self, Sidecar},
+};
+
+/// A proxy that Consul configures.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each proxy of the process"
+)]
+pub enum Source {
+    /// A sidecar.
+    Sidecar(Sidecar),
+    /// A mesh gateway.
+    Gateway(Gateway),
+}
+
+/// A proxy that can run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each proxy of the process"
+)]
+pub enum Assembled {
+    /// A sidecar.
+    Sidecar(sidecar::Assembled),
+    /// A mesh gateway.
+    Gateway(gateway::Assembled),
+}
+
+impl Source {
+    /// What must be asked now, sorted, each once.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<Question> {
+        match self {
+            Self::Sidecar(sidecar) => sidecar.wanted(),
+            Self::Gateway(gateway) => gateway.wanted(),
+        }
+    }
+
+    /// Takes an answer: the body of a 200, and the index it came with.
+    ///
+    /// # Errors
+    /// It is no answer to that question; what was known stays.
+    pub fn learn(
+        &mut self,
+        question: &Question,
+        body: &[u8],
+        index: Option<u64>,
+    ) -> Result<News, NotUnderstood> {
+        match self {
+            Self::Sidecar(sidecar) => sidecar.learn(question, body, index),
+            Self::Gateway(gateway) => gateway.learn(question, body),
+        }
+    }
+
+    /// The questions that must be asked anew after this one had news.
+    #[must_use]
+    pub fn stale_after(&self, question: &Question) -> Vec<Question> {
+        match self {
+            Self::Sidecar(sidecar) => sidecar.stale_after(question),
+            Self::Gateway(_) => Vec::new(),
+        }
+    }
+
+    /// Forgets what is asked no more.
+    pub fn forget(&mut self) {
+        match self {
+            Self::Sidecar(sidecar) => sidecar.forget(),
+            Self::Gateway(gateway) => gateway.forget(),
+        }
+    }
+
+    /// What it comes to now.
+    ///
+    /// # Errors
+    /// What is missing, or why it cannot run.
+    pub fn assembled(&self) -> Result<Assembled, NotYet> {
+        Ok(match self {
+            Self::Sidecar(sidecar) => Assembled::Sidecar(sidecar.mesh()?),
+            Self::Gateway(gateway) => Assembled::Gateway(gateway.mesh()?),
+        })
+    }
+}
+
+impl Assembled {
+    /// What the data plane is to do.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        match self {
+            Self::Sidecar(it) => plan::sidecar::plan(&it.sidecar, &it.mesh),
+            Self::Gateway(it) => plan::gateway::plan(&it.gateway, &it.mesh),
+        }
+    }
+}
 
 /// Where a proxy is registered, and under which ID.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -84,6 +84,7 @@ pub fn sidecar(service: &Service, intentions: Intentions) -> Result<SidecarRegis
             .filter(|most| *most > 0),
         intentions,
         upstreams: Vec::new(),
+        peers: Vec::new(),
         incoming: TlsParameters::default(),
         outgoing: TlsParameters::default(),
     })

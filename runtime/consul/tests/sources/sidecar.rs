@@ -354,3 +354,29 @@ fn without_an_agent_the_registration_comes_from_the_catalog() {
     let plan = plan(&assembled);
     assert_eq!(addresses(cluster(&plan, "db?dc=dc2")), ["127.1.0.11:8443"]);
 }
+
+#[test]
+fn what_consul_said_of_an_upstream_is_explained() {
+    let assembled = learned("1.21");
+    let text = consul::explain::upstream(&assembled, "db");
+    assert!(
+        text.contains("upstream     db of web-1-sidecar-proxy\n"),
+        "{text}"
+    );
+    assert!(text.contains("upstream     db?dc=dc2 of"), "{text}");
+    assert!(
+        text.contains("local: by the gateways of this datacenter"),
+        "{text}"
+    );
+    assert!(
+        text.contains("endpoint   127.2.0.11:21021 weight 1\n"),
+        "{text}"
+    );
+    assert!(!text.contains("cache"), "{text}");
+    let cache = consul::explain::upstream(&assembled, "cache");
+    assert!(
+        cache.contains("failover     cache-standby in dc2"),
+        "{cache}"
+    );
+    assert!(consul::explain::upstream(&assembled, "nosuch").is_empty());
+}
