@@ -15,6 +15,7 @@
 
 use std::fmt;
 
+use postcard::ser_flavors::Flavor;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -85,9 +86,8 @@ impl std::error::Error for Flaw {}
 ///
 /// It would be larger than [`MAX_BLOB_BYTES`].
 pub fn seal<T: Content>(meta: &Meta, content: &T) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let value = postcard::to_allocvec(content).map_err(|_| Error::Bug("not serializable"))?;
-    // It may be a key.
-    let value = Zeroizing::new(value);
+    let value = postcard::serialize_with_flavor(content, Value::default());
+    let value = value.map_err(|_| Error::Bug("not serializable"))?;
     let length = u32::try_from(value.len()).map_err(|_| Error::TooLarge)?;
     let packed = Zeroizing::new(pack(&value));
     let source = meta.source.as_bytes();
@@ -139,6 +139,29 @@ pub fn open<T: Content>(blob: &[u8]) -> Result<(Meta, T), Flaw> {
     match postcard::take_from_bytes(&value) {
         Ok((content, [])) => Ok((whole.meta, content)),
         _ => Err(Flaw::Value),
+    }
+}
+
+/// A value in postcard's format; it may be a key. Postcard's own vector comes with a feature that names crates which are not
+/// wanted here.
+#[derive(Default)]
+struct Value(Zeroizing<Vec<u8>>);
+
+impl Flavor for Value {
+    type Output = Zeroizing<Vec<u8>>;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Self::Output> {
+        Ok(self.0)
     }
 }
 
