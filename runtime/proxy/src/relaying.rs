@@ -189,6 +189,10 @@ impl Engine {
             }
             Err(Broken::Source) => return self.end(ticket, broken(direction)),
             Err(Broken::SourceTls(error)) => {
+                if answered {
+                    // The alert. If there is no room for it, it goes without.
+                    let _ = other.give_held(source, &mut self.reserve);
+                }
                 if direction == Direction::Back {
                     self.tell_of_upstream(ticket, &error);
                 }
