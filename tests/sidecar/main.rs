@@ -6,6 +6,7 @@ mod beside_envoy;
 mod chains;
 mod changes_bite;
 mod check_tells;
+mod hostile_tls;
 mod inbound;
 mod intentions_decide;
 mod limits_and_cost;
