@@ -111,6 +111,8 @@ fn gather_entries(list: Vec<ConfigEntry>, errors: &mut Errors) -> ConfigEntries 
             ConfigEntry::ProxyDefaults(entry) => entries.proxy_defaults = Some(*entry),
             ConfigEntry::ServiceDefaults(entry) => entries.service_defaults.push(*entry),
             ConfigEntry::ServiceResolver(entry) => entries.service_resolvers.push(entry),
+            ConfigEntry::ServiceSplitter(entry) => entries.service_splitters.push(entry),
+            ConfigEntry::ServiceRouter(entry) => entries.service_routers.push(entry),
             ConfigEntry::ServiceIntentions(entry) => entries.service_intentions.push(entry),
             ConfigEntry::Mesh(entry) => entries.mesh = Some(entry),
             ConfigEntry::ExportedServices(entry) => entries.exported_services.push(entry),
@@ -134,6 +136,10 @@ fn identity(entry: &ConfigEntry) -> (&'static str, Option<&str>, Option<&'static
         ConfigEntry::ServiceResolver(it) => {
             ("service-resolver", it.name.as_deref(), None, &it.place)
         }
+        ConfigEntry::ServiceSplitter(it) => {
+            ("service-splitter", it.name.as_deref(), None, &it.place)
+        }
+        ConfigEntry::ServiceRouter(it) => ("service-router", it.name.as_deref(), None, &it.place),
         ConfigEntry::ServiceIntentions(it) => {
             ("service-intentions", it.name.as_deref(), None, &it.place)
         }

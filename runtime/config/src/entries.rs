@@ -1,7 +1,7 @@
 //! Config entries: what Consul keeps centrally, here given in files
 //! (<https://developer.hashicorp.com/consul/docs/connect/config-entries>).
 //!
-//! Six kinds are read, whole: a key that Consul does not have is an error, as it is for
+//! Eight kinds are read, whole: a key that Consul does not have is an error, as it is for
 //! `consul config write`.
 
 use plan::names::same;
@@ -15,6 +15,7 @@ use crate::service::{
     Expose, MeshGatewayConfig, PassiveHealthCheck, ProxyMode, TransparentProxy, Upstream,
     UpstreamLimits,
 };
+use crate::splitter::{ServiceRouter, ServiceSplitter};
 use crate::suggest::did_you_mean;
 use crate::value::{Span, Value};
 
@@ -27,6 +28,10 @@ pub struct ConfigEntries {
     pub service_defaults: Vec<ServiceDefaults>,
     /// `service-resolver`, one for a service.
     pub service_resolvers: Vec<ServiceResolver>,
+    /// `service-splitter`, one for a service.
+    pub service_splitters: Vec<ServiceSplitter>,
+    /// `service-router`, one for a service.
+    pub service_routers: Vec<ServiceRouter>,
     /// `service-intentions`, one for a destination.
     pub service_intentions: Vec<ServiceIntentions>,
     /// `mesh`, of which there is one.
@@ -50,6 +55,20 @@ impl ConfigEntries {
         self.service_resolvers
             .iter()
             .find(|entry| is_named(entry.name.as_deref(), service))
+    }
+
+    /// The service-splitter of a service.
+    #[must_use]
+    pub fn service_splitter(&self, service: &str) -> Option<&ServiceSplitter> {
+        let mut entries = self.service_splitters.iter();
+        entries.find(|entry| is_named(entry.name.as_deref(), service))
+    }
+
+    /// The service-router of a service.
+    #[must_use]
+    pub fn service_router(&self, service: &str) -> Option<&ServiceRouter> {
+        let mut entries = self.service_routers.iter();
+        entries.find(|entry| is_named(entry.name.as_deref(), service))
     }
 }
 
@@ -79,24 +98,26 @@ pub(crate) enum ConfigEntry {
     ProxyDefaults(Box<ProxyDefaults>),
     ServiceDefaults(Box<ServiceDefaults>),
     ServiceResolver(ServiceResolver),
+    ServiceSplitter(ServiceSplitter),
+    ServiceRouter(ServiceRouter),
     ServiceIntentions(ServiceIntentions),
     Mesh(MeshEntry),
     ExportedServices(ExportedServices),
 }
 
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 8] = [
     "proxy-defaults",
     "service-defaults",
     "service-resolver",
+    "service-splitter",
+    "service-router",
     "service-intentions",
     "mesh",
     "exported-services",
 ];
 
 /// Kinds of Consul's that nothing here would honour: to accept them would be to ignore them.
-const OTHER_KINDS: [&str; 13] = [
-    "service-router",
-    "service-splitter",
+const OTHER_KINDS: [&str; 11] = [
     "ingress-gateway",
     "terminating-gateway",
     "api-gateway",
@@ -121,6 +142,8 @@ pub(crate) fn read_entry(
         "proxy-defaults" => Read::read(value, at).map(ConfigEntry::ProxyDefaults),
         "service-defaults" => Read::read(value, at).map(ConfigEntry::ServiceDefaults),
         "service-resolver" => ServiceResolver::read(value, at).map(ConfigEntry::ServiceResolver),
+        "service-splitter" => Read::read(value, at).map(ConfigEntry::ServiceSplitter),
+        "service-router" => Read::read(value, at).map(ConfigEntry::ServiceRouter),
         "service-intentions" => {
             ServiceIntentions::read(value, at).map(ConfigEntry::ServiceIntentions)
         }

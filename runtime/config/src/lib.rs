@@ -20,6 +20,7 @@
 mod address;
 mod assemble;
 mod authorization;
+mod chain;
 mod cursor;
 mod defaults;
 mod document;
@@ -36,6 +37,7 @@ mod lexer;
 mod load;
 mod mesh;
 mod mode;
+mod outliers;
 mod peers;
 mod proxy_config;
 mod registration;
@@ -46,6 +48,7 @@ mod service;
 mod settings;
 mod sidecar;
 mod socket_path;
+mod splitter;
 mod stanza;
 mod suggest;
 mod trust;
@@ -86,7 +89,8 @@ pub use service::{
 pub use settings::{
     Limits, LogSettings, RuntimeSettings, Settings, Sidecar, TcpSettings, Timeouts,
 };
-pub use stanza::{LogFormat, LogLevel};
+pub use splitter::{Percent, ServiceRouter, ServiceSplit, ServiceSplitter};
+pub use stanza::{BalancePolicy, LogFormat, LogLevel};
 pub use trust::{Material, Origin};
 pub use value::{Data, Entry, Object, Span, Value};
 pub use yaml::parse_yaml;

@@ -76,6 +76,7 @@ pub(crate) fn mesh(
         services: maker.services(
             gather(stanzas, |stanza| [&stanza.service, &stanza.services]),
             &own_partition,
+            true,
         ),
         partition: own_partition,
         gateways: gateways.map(|item| item.0.clone()).collect(),
@@ -165,7 +166,7 @@ impl Maker<'_> {
             datacenters.push(RemoteDatacenter {
                 name,
                 gateways: endpoints(&stanza.gateways),
-                services: self.services(services, partition),
+                services: self.services(services, partition, false),
             });
         }
         datacenters
@@ -212,7 +213,12 @@ impl Maker<'_> {
         named
     }
 
-    fn services(&mut self, items: Vec<&Named<ServiceStanza>>, partition: &str) -> Vec<Service> {
+    fn services(
+        &mut self,
+        items: Vec<&Named<ServiceStanza>>,
+        partition: &str,
+        here: bool,
+    ) -> Vec<Service> {
         let full = |item: &Named<ServiceStanza>| {
             let name = item.value.name.as_deref().unwrap_or(&item.name);
             format!(
@@ -225,11 +231,11 @@ impl Maker<'_> {
         self.unique(&named);
         items
             .into_iter()
-            .map(|item| self.service(item, partition))
+            .map(|item| self.service(item, partition, here))
             .collect()
     }
 
-    fn service(&mut self, item: &Named<ServiceStanza>, partition: &str) -> Service {
+    fn service(&mut self, item: &Named<ServiceStanza>, partition: &str, here: bool) -> Service {
         let stanza = &item.value;
         let name = stanza.name.clone().unwrap_or_else(|| item.name.clone());
         self.check_name(&item.place, &name);
@@ -244,10 +250,11 @@ impl Maker<'_> {
         for subset in &subsets {
             self.check_name(&subset.place, &subset.name);
         }
-        let default_subset = stanza
-            .default_subset
-            .clone()
-            .or_else(|| from_resolver(resolver?));
+        let own = stanza.default_subset.clone();
+        // The resolver is one for all datacenters; elsewhere nobody needs to list the instances of each subset.
+        let is_listed = |spot: &Spot<String>| subsets.iter().any(|it| it.name == spot.value);
+        let central = || from_resolver(resolver?).filter(|spot| here || is_listed(spot));
+        let default_subset = own.or_else(central);
         if let Some(spot) = &default_subset
             && !subsets.iter().any(|subset| subset.name == spot.value)
         {
@@ -453,22 +460,19 @@ fn from_resolver(resolver: &ServiceResolver) -> Option<Spot<String>> {
     })
 }
 
-/// The stanza's policy, else the resolver's. Gateways ignore policies that hash, as in Consul.
-fn balance(stanza: Option<BalancePolicy>, resolver: Option<&LoadBalancer>) -> Balance {
+/// The stanza's policy, else the resolver's. Gateways do without policies that hash, as in Consul.
+pub(crate) fn balance(stanza: Option<BalancePolicy>, resolver: Option<&LoadBalancer>) -> Balance {
     let choices = resolver
         .and_then(|it| it.least_request_config.as_ref()?.choice_count)
         .filter(|count| *count > 0)
         .unwrap_or(defaults::LEAST_REQUEST_CHOICES);
-    let word = resolver
-        .and_then(|it| it.policy.as_deref())
-        .unwrap_or_default();
-    match stanza {
-        Some(BalancePolicy::RoundRobin) => Balance::RoundRobin,
-        Some(BalancePolicy::LeastRequest) => Balance::LeastRequest { choices },
-        Some(BalancePolicy::Random) => Balance::Random,
-        None if word == "random" => Balance::Random,
-        None if word == "least_request" => Balance::LeastRequest { choices },
-        None => Balance::RoundRobin,
+    let policy = stanza.or_else(|| resolver?.policy);
+    match policy.unwrap_or_default() {
+        BalancePolicy::RoundRobin => Balance::RoundRobin,
+        BalancePolicy::LeastRequest => Balance::LeastRequest { choices },
+        BalancePolicy::Random => Balance::Random,
+        BalancePolicy::RingHash => Balance::RingHash,
+        BalancePolicy::Maglev => Balance::Maglev,
     }
 }
 

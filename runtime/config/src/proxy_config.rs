@@ -9,7 +9,7 @@ use crate::defaults;
 
 use crate::fields::{At, Holds, Place, Read, Shape, record, the_object};
 use crate::scalars::{Map, words};
-use crate::service::{TaggedAddress, UpstreamLimits};
+use crate::service::{PassiveHealthCheck, TaggedAddress, UpstreamLimits};
 use crate::suggest::normal;
 use crate::value::{Data, Object, Value};
 
@@ -115,7 +115,9 @@ record! {
         connect_timeout_ms: Option<u32>,
         /// Limits of its connections.
         limits: Option<UpstreamLimits>,
-        /// Its protocol; tcp or not, bytes are passed on as they are.
+        /// When an endpoint is left out.
+        passive_health_check: Option<PassiveHealthCheck>,
+        /// Its protocol; bytes are passed on as they are, and with `tcp` routers and splitters do not count.
         protocol: Option<String>,
     }
 }

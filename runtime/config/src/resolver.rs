@@ -3,6 +3,7 @@
 
 use crate::fields::record;
 use crate::scalars::{ConsulDuration, Map, Opaque};
+use crate::stanza::BalancePolicy;
 
 record! {
     /// How instances of a service are found.
@@ -108,13 +109,13 @@ record! {
 record! {
     /// `LoadBalancer { … }`.
     pub struct LoadBalancer("load balancer") {
-        /// `random`, `round_robin`, `least_request`, `ring_hash` or `maglev`.
-        policy: Option<String>,
+        /// Round robin unless given.
+        policy: Option<BalancePolicy>,
         /// For `ring_hash`.
         ring_hash_config: Option<RingHashConfig>,
         /// For `least_request`.
         least_request_config: Option<LeastRequestConfig>,
-        /// What is hashed, for `ring_hash` and `maglev`.
+        /// What is hashed, for `ring_hash` and `maglev`. Over TCP it is the address of the client, whatever is said.
         hash_policies: Vec<HashPolicy>,
     }
 }
@@ -122,7 +123,7 @@ record! {
 record! {
     /// `RingHashConfig { … }`.
     pub struct RingHashConfig("ring hash config") {
-        /// The fewest places on the ring.
+        /// The fewest places on the ring. There is none here: the choice is as even as on an endless ring.
         minimum_ring_size: Option<u32>,
         /// The most places on the ring.
         maximum_ring_size: Option<u32>,

@@ -226,9 +226,9 @@ record! {
     pub struct UpstreamLimits("limits") {
         /// The most connections at a time.
         max_connections: Option<u32>,
-        /// The most requests that wait for a connection.
+        /// The most connections that wait to be connected: what a request is over TCP.
         max_pending_requests: Option<u32>,
-        /// The most requests at a time.
+        /// The most requests at a time; over TCP `max_connections` says it all.
         max_concurrent_requests: Option<u32>,
     }
 }

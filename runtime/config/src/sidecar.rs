@@ -8,17 +8,19 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use plan::chain::{Chain, Resolver, Target};
+use plan::chain::{Chain, Target};
 use plan::intentions::DefaultAction;
 use plan::mesh::{Mesh, SidecarRegistration, Upstream, Via};
 use plan::names::same;
-use plan::{Address, Balance, TlsParameters};
+use plan::{Address, TlsParameters};
 
 use crate::authorization::intentions;
+use crate::chain::{Compiler, NoChain};
 use crate::entries::{ConfigEntries, MeshTlsDirection, UpstreamConfigItem};
 use crate::error::{Errors, Note};
 use crate::fields::{Place, Shape};
-use crate::mode::{GatewayMode, gateway_mode};
+use crate::mode::gateway_mode;
+use crate::outliers::outlier_detection;
 use crate::peers;
 use crate::proxy_config::{SidecarOptions, UpstreamOptions};
 use crate::service::{DestinationType, Expose, ProxyMode, Upstream as Given};
@@ -134,6 +136,12 @@ impl Maker<'_> {
                 UpstreamOptions::shape(),
                 notes,
             );
+            let limits = upstream.config.options.limits.as_ref();
+            if let Some(limits) = limits.filter(|it| it.max_concurrent_requests.is_some()) {
+                let why =
+                    "nobody sees requests in TCP: max_connections limits what there is at a time";
+                notes.push(limits.place.note("max_concurrent_requests", why));
+            }
         }
         let options = &sidecar.proxy.config.sidecar;
         let global = entries.proxy_defaults.as_ref();
@@ -277,64 +285,77 @@ impl Maker<'_> {
             upstream,
             self.around.entries,
         );
-        let via = match mode.mode {
-            GatewayMode::Local => Via::LocalGateway,
-            GatewayMode::Remote => Via::RemoteGateway,
-            GatewayMode::None | GatewayMode::Unset => Via::Direct,
-        };
         let name = upstream.destination_name.clone()?;
         let elsewhere = datacenter.filter(|name| *name != mesh.datacenter);
         let peer = given(upstream.destination_peer.as_ref());
-        let target = match peer {
-            Some(peer) => {
-                let namespace = namespace.unwrap_or_default();
-                let target = peers::target(&name, namespace, peer, via, mesh);
-                self.made(place, "destination_peer", target)?
-            }
+        let start = match peer {
+            Some(peer) => Target {
+                namespace: namespace.unwrap_or_default().to_owned(),
+                peer: Some(peer.to_owned()),
+                ..Target::new(&name, "")
+            },
             None => Target {
                 namespace: namespace.unwrap_or(&sidecar.namespace).to_owned(),
                 partition: mesh.partition.clone(),
-                via,
                 ..Target::new(&name, elsewhere.as_ref().unwrap_or(&mesh.datacenter))
             },
         };
-        let name = match (&target.peer, elsewhere) {
-            (Some(peer), _) => format!("{name}?peer={peer}"),
+        let name = match (peer, elsewhere) {
+            (Some(peer), _) => format!("{name}?peer={}", peer.to_ascii_lowercase()),
             (None, Some(datacenter)) => format!("{name}?dc={datacenter}"),
             (None, None) => name,
         };
-        let service = plan::upstreams::service(&target, mesh);
-        let resolver = Resolver {
-            connect_timeout: service.and_then(|service| service.connect_timeout),
-            balance: service.map_or(Balance::RoundRobin, |service| service.balance),
-            ..Resolver::to(target)
+        let options = &upstream.config.options;
+        let protocol = given(options.protocol.as_ref()).map(str::to_owned);
+        let protocol = protocol.or_else(|| self.central(upstream, |item| item.protocol.clone()));
+        let timeout = options.connect_timeout_ms;
+        let timeout = timeout.or_else(|| self.central(upstream, |item| item.connect_timeout_ms));
+        let timeout = timeout.filter(|milliseconds| *milliseconds > 0);
+        let compiler = Compiler {
+            mesh,
+            entries: self.around.entries,
+            mode: &mode,
+            connect_timeout: timeout.map(|given| Duration::from_millis(given.into())),
+            is_tcp: protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp")),
         };
+        let chain = self.chain(&compiler, start, place)?;
+        let limits = options.limits.clone();
+        let limits = limits.or_else(|| self.central(upstream, |item| item.limits.clone()));
+        let limits = limits.unwrap_or_default();
+        let passive = options.passive_health_check.clone();
+        let passive =
+            passive.or_else(|| self.central(upstream, |item| item.passive_health_check.clone()));
         let made = Upstream {
             name,
-            chain: Chain::whole(resolver),
+            chain,
             listen: listen?,
             socket_mode,
-            connect_timeout: self.timeout(
-                upstream
-                    .config
-                    .options
-                    .connect_timeout_ms
-                    .or_else(|| self.central(upstream, |item| item.connect_timeout_ms)),
-            ),
-            max_connections: upstream
-                .config
-                .options
-                .limits
-                .as_ref()
-                .and_then(|limits| limits.max_connections)
-                .or_else(|| self.central(upstream, |item| item.limits.as_ref()?.max_connections)),
-            max_pending: None,
-            outlier_detection: None,
+            connect_timeout: self.timeout(timeout),
+            max_connections: limits.max_connections,
+            max_pending: limits.max_pending_requests,
+            outlier_detection: passive.as_ref().map(outlier_detection),
         };
         (self.reasons.len() == before).then_some(made)
     }
 
-    /// What service-defaults of the calling service say: for this upstream, else for all.
+    /// The chain that the entries make of an upstream's own words, or the reasons why there is none.
+    fn chain(&mut self, compiler: &Compiler<'_>, start: Target, place: &Place) -> Option<Chain> {
+        match compiler.compile(start) {
+            Ok(chain) => Some(chain),
+            Err(NoChain {
+                place: written,
+                key,
+                why,
+            }) => {
+                let place = written.as_ref().unwrap_or(place);
+                self.reason(place, key, why);
+                None
+            }
+        }
+    }
+
+    /// What service-defaults of the calling service say: for this upstream, else for all. A setting of the one replaces that
+    /// of the other as a whole.
     fn central<T>(
         &self,
         upstream: &Given,
@@ -376,19 +397,13 @@ impl Maker<'_> {
 /// Notes upstreams behind which there is nobody.
 fn note_upstreams(made: &SidecarRegistration, from: &Sidecar, mesh: &Mesh, notes: &mut Vec<Note>) {
     for (upstream, given) in made.upstreams.iter().zip(&from.proxy.upstreams) {
-        let alone = SidecarRegistration {
-            upstreams: vec![upstream.clone()],
-            ..made.clone()
-        };
-        let plan = plan::sidecar::plan(&alone, mesh);
-        let leads_nowhere = plan
-            .clusters
-            .iter()
-            .any(|cluster| cluster.tls.is_some() && cluster.endpoints.is_empty());
-        if leads_nowhere {
-            let Some(target) = upstream.chain.targets().next() else {
-                continue;
-            };
+        let mut targets: Vec<&Target> = Vec::new();
+        for target in upstream.chain.targets() {
+            if !targets.contains(&target) && plan::upstreams::endpoints(target, mesh).is_empty() {
+                targets.push(target);
+            }
+        }
+        for target in targets {
             let (service, dc) = (&target.service, &target.datacenter);
             let why = match target.via {
                 Via::Direct | Via::RemoteGateway if target.peer.is_some() => {

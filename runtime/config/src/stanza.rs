@@ -166,14 +166,18 @@ record! {
 
 words! {
     /// How an instance is chosen.
-    pub(crate) enum BalancePolicy {
+    pub enum BalancePolicy {
         /// In turn.
         #[default]
-        RoundRobin = "round_robin",
+        RoundRobin = "" | "round_robin",
         /// The one with the fewest connections.
         LeastRequest = "least_request",
         /// By chance.
         Random = "random",
+        /// By the client's address.
+        RingHash = "ring_hash",
+        /// The same.
+        Maglev = "maglev",
     }
 }
 

@@ -67,8 +67,8 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
             "f.hcl:1:8: Kind: 'service-default' is no kind of config entry; did you mean 'service-defaults'?",
         ),
         (
-            "Kind = \"service-router\"",
-            "f.hcl:1:8: Kind: config entries of kind 'service-router' are not read by lictor; remove it",
+            "Kind = \"ingress-gateway\"",
+            "f.hcl:1:8: Kind: config entries of kind 'ingress-gateway' are not read by lictor; remove it",
         ),
         (
             "kind = \"mesh-gateway\"",

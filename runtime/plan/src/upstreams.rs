@@ -221,12 +221,12 @@ pub fn endpoints(target: &Target, mesh: &Mesh) -> Vec<Endpoint> {
         };
         return gateways.cloned().unwrap_or_default();
     }
-    let instances = service(target, mesh).map(|service| match &target.subset {
-        None => service.plain(),
+    let instances = service(target, mesh).and_then(|service| match &target.subset {
+        None => Some(service.plain()),
         Some(name) => {
             let mut subsets = service.subsets.iter();
-            let subset = subsets.find(|subset| subset.name.eq_ignore_ascii_case(name));
-            subset.map_or(&[][..], |subset| &subset.endpoints)
+            let subset = subsets.find(|subset| subset.name.eq_ignore_ascii_case(name))?;
+            Some(&*subset.endpoints)
         }
     });
     let here = target.datacenter == mesh.datacenter;
