@@ -47,9 +47,10 @@ impl Directory {
     /// # Errors
     /// What fstatfs(2) says.
     pub fn is_volatile(&self) -> io::Result<bool> {
-        let kind = fstatfs(&self.0)?.f_type;
-        // The type is 32 bits wide on some targets and signed on others; both magic numbers fit in all.
-        Ok(kind == TMPFS || kind == RAMFS)
+        let kind = fstatfs(&self.0)?.f_type.to_le_bytes();
+        // The field has 32 or 64 bits, and a sign or none, as the target would have it: the low 32 count.
+        let is = |magic: u32| kind.starts_with(&magic.to_le_bytes());
+        Ok(is(TMPFS) || is(RAMFS))
     }
 
     /// The content of a file, as far as it is no longer than `most` bytes and one more; `None` if it is not there.
@@ -127,8 +128,8 @@ impl Directory {
 }
 
 /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of statfs(2).
-const TMPFS: rustix::fs::FsWord = 0x0102_1994;
-const RAMFS: rustix::fs::FsWord = 0x8584_58f6;
+const TMPFS: u32 = 0x0102_1994;
+const RAMFS: u32 = 0x8584_58f6;
 
 #[cfg(test)]
 mod tests {
