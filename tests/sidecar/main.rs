@@ -12,6 +12,7 @@ mod intentions_decide;
 mod limits_and_cost;
 mod outbound;
 mod peers;
+mod resumption;
 mod rotation;
 mod unix_sockets;
 mod without_tls;

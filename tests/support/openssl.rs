@@ -21,6 +21,8 @@ pub enum Serves {
     Output,
     /// Answers `GET /name` with that file of its home.
     Files,
+    /// Answers `GET` with a page on the session: `New, …` or `Reused, …`.
+    Status,
 }
 
 /// A running `openssl s_server`. It is killed when the value goes.
@@ -60,6 +62,7 @@ impl Server {
         match serves {
             Serves::Reversed => command.arg("-rev"),
             Serves::Output => command.arg("-no_ign_eof"),
+            Serves::Status => command.arg("-www"),
             Serves::Files => command.args(["-WWW", "-http_server_binmode"]),
         };
         // It would end with its standard input, so that stays open as long as the child lives.
