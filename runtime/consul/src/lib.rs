@@ -4,20 +4,43 @@
 //! from 1.8 on, by blocking queries (<https://developer.hashicorp.com/consul/api-docs/features/blocking>).
 //!
 //! An error is never an empty answer: whatever goes wrong, the last good answer stays in force.
+//!
+//! [`Client`] sends requests, [`Watches`] keeps questions answered.
+//!
+//! # Implementation
+//!
+//! Everything runs on the caller's thread and executor; nothing is `Send`. A watch costs its path, its listener and some 100
+//! bytes; a query that blocks costs a connection, a task of about a kilobyte and a buffer of 1.5 KB, and there are never more
+//! connections than the budget.
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod answers;
 pub mod assemble;
+mod client;
+mod connection;
+mod error;
 pub mod explain;
 pub mod gateway;
 mod json;
 mod known;
 mod question;
+mod secure;
+mod settings;
 pub mod sidecar;
 mod source;
 pub mod times;
+mod token;
+mod watch;
 
+pub use address::{Address, Host, Scheme};
+pub use client::{Client, Request};
+pub use connection::{About, Traffic};
+pub use error::Error;
 pub use json::NotUnderstood;
 pub use known::{Known, News};
 pub use question::{ChainQuestion, Question, Waiting};
+pub use settings::{CONNECTIONS, Settings, TlsFiles};
 pub use source::{Assembled, NotYet, Registered, Source};
+pub use token::TokenSource;
+pub use watch::{Event, Watch, Watches};

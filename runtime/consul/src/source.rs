@@ -14,10 +14,6 @@ use crate::{
 
 /// A proxy that Consul configures.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for each proxy of the process"
-)]
 pub enum Source {
     /// A sidecar.
     Sidecar(Sidecar),

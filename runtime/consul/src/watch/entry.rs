@@ -1,0 +1,257 @@
+//! One question: what is known of it and what is to be done next. Pure; the clock is an argument.
+
+use std::{
+    fmt::Write as _,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use super::Event;
+use crate::{About, Error, Question, Traffic, Waiting};
+
+/// Names an entry for as long as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Id {
+    pub(super) slot: usize,
+    pub(super) generation: u32,
+}
+
+/// Who wants to know.
+pub(super) type Listener = Box<dyn FnMut(Event<'_>)>;
+
+pub(super) struct Entry {
+    path: Box<str>,
+    body: Option<Box<str>>,
+    waiting: Waiting,
+    /// The hash of the service whose instances are asked for, all those of this datacenter, if that is the question.
+    pub(super) service: Option<u64>,
+    /// Away while it is called.
+    pub(super) listener: Option<Listener>,
+    pub(super) traffic: Traffic,
+    /// What to block on; 0 to be answered at once.
+    index: u64,
+    /// The same, by hash.
+    hash: Option<Box<str>>,
+    /// The hash of the last good body.
+    known: Option<u64>,
+    /// Whether the last good body had something in it.
+    had_some: bool,
+    /// Waits in a row that ended without a change.
+    quiet: u8,
+    /// Failures in a row, and the last one.
+    failures: u8,
+    failure: Option<Rc<Error>>,
+    /// When it is to be asked; `None` while the digest watches for it.
+    pub(super) due: Option<Instant>,
+    /// Whether a lane has it.
+    pub(super) runs: bool,
+    /// Whether something changed since it was asked last.
+    pub(super) stale: bool,
+    /// Whether nobody wants to know any more.
+    pub(super) dropped: bool,
+}
+
+/// What an answer came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It is new.
+    Changed,
+    /// It is the old one.
+    Same,
+    /// It is the old one, and there was trouble before.
+    Recovered,
+}
+
+impl Entry {
+    pub(super) fn new(question: &Question, listener: Listener) -> Self {
+        let service = match question {
+            Question::Instances {
+                service,
+                datacenter: None,
+                filter,
+            } if filter.is_empty() => Some(hash(service.to_ascii_lowercase().as_bytes())),
+            _ => None,
+        };
+        Self {
+            service,
+            path: question.path().into(),
+            body: question.body().map(Into::into),
+            waiting: question.waiting(),
+            listener: Some(listener),
+            traffic: Traffic::default(),
+            index: 0,
+            hash: None,
+            known: None,
+            had_some: false,
+            quiet: 0,
+            failures: 0,
+            failure: None,
+            due: None,
+            runs: false,
+            stale: false,
+            dropped: false,
+        }
+    }
+
+    /// Whether asking now takes as long as Consul likes.
+    pub(super) fn blocks(&self) -> bool {
+        match self.waiting {
+            Waiting::Index => self.index > 0,
+            Waiting::Hash => self.hash.is_some(),
+            Waiting::Poll(_) => false,
+        }
+    }
+
+    /// Whether it is asked again and again without blocking.
+    pub(super) fn is_polled(&self) -> bool {
+        matches!(self.waiting, Waiting::Poll(_))
+    }
+
+    /// The next question is answered at once.
+    pub(super) fn start_over(&mut self) {
+        self.index = 0;
+        self.hash = None;
+    }
+
+    /// How long to block. `crowded` when others wait for the connection.
+    pub(super) fn wait(&self, crowded: bool) -> Duration {
+        match self.quiet {
+            _ if crowded => WAIT_IN_TURN,
+            0..2 => WAIT_AT_FIRST,
+            2.. => WAIT,
+        }
+    }
+
+    /// The method, the path with everything, and the body.
+    pub(super) fn request(&self, wait: Duration) -> (&'static str, String, Option<Box<str>>) {
+        let mut path = String::with_capacity(self.path.len() + 48);
+        path.push_str(&self.path);
+        if self.blocks() {
+            let sign = if self.path.contains('?') { '&' } else { '?' };
+            // Writing to a String cannot fail.
+            let _ = match &self.hash {
+                Some(hash) => write!(path, "{sign}hash={hash}"),
+                None => write!(path, "{sign}index={}", self.index),
+            };
+            let _ = write!(path, "&wait={}s", wait.as_secs());
+        }
+        let method = if self.body.is_some() { "POST" } else { "GET" };
+        (method, path, self.body.clone())
+    }
+
+    /// Whether this body has nothing in it while the last one had, so that one may doubt it.
+    pub(super) fn is_doubtful(&self, body: &[u8]) -> bool {
+        self.had_some && is_empty(body)
+    }
+
+    /// Takes a good answer over and says when to ask next.
+    pub(super) fn answered(&mut self, about: &About, body: &[u8], now: Instant) -> Told {
+        let blocked = self.blocks();
+        let index = about.index.unwrap_or_default();
+        // Backwards: the servers are others, or were restored. What it says now is true; then from the beginning.
+        self.index = if index < self.index { 0 } else { index };
+        self.hash = about
+            .hash
+            .as_deref()
+            .map(Into::into)
+            .filter(|_| self.waiting == Waiting::Hash);
+        self.failures = 0;
+        let was_failing = self.failure.take().is_some();
+        let next = match self.waiting {
+            Waiting::Poll(interval) => interval,
+            _ if self.blocks() || blocked => PAUSE,
+            // Nothing to block on.
+            _ => POLL,
+        };
+        self.due = Some(now + next);
+        let known = hash(body);
+        self.had_some = !is_empty(body);
+        if self.known.replace(known) == Some(known) {
+            self.quiet = self.quiet.saturating_add(u8::from(blocked));
+            return if was_failing {
+                Told::Recovered
+            } else {
+                Told::Same
+            };
+        }
+        self.quiet = 0;
+        Told::Changed
+    }
+
+    /// Takes trouble over and says when to try again. Gives it when it is worth telling. `chance` spreads the tries.
+    pub(super) fn failed(&mut self, error: Error, now: Instant, chance: u64) -> Option<Rc<Error>> {
+        self.start_over();
+        self.quiet = 0;
+        let (first, most) = match error {
+            Error::Forbidden(_) | Error::Filtered => (FORBIDDEN, FORBIDDEN),
+            Error::NotFound(_) => (RETRY, NOT_FOUND),
+            Error::Refused(400..=499, _) | Error::TooLong(_) => (FORBIDDEN, RETRY_MOST),
+            _ => (RETRY, RETRY_MOST),
+        };
+        let whole = first.saturating_mul(1 << self.failures.min(16)).min(most);
+        // Shortened by up to half by chance, so that a site's proxies do not all ask at once when Consul is back.
+        let [low, high, ..] = chance.to_ne_bytes();
+        let off = u32::from(u16::from_ne_bytes([low, high]));
+        self.due = Some(now + (whole - whole / 2 * off / u32::from(u16::MAX)));
+        self.failures = self.failures.saturating_add(1);
+        let news = self
+            .failure
+            .as_ref()
+            .is_none_or(|before| !before.is_like(&error));
+        let failure = Rc::new(error);
+        self.failure = Some(Rc::clone(&failure));
+        news.then_some(failure)
+    }
+
+    /// Whether it waits for rights.
+    pub(super) fn is_forbidden(&self) -> bool {
+        matches!(
+            self.failure.as_deref(),
+            Some(Error::Forbidden(_) | Error::Filtered)
+        )
+    }
+}
+
+/// What Go writes for an empty list or map.
+fn is_empty(body: &[u8]) -> bool {
+    matches!(body.trim_ascii(), b"[]" | b"{}" | b"null" | b"")
+}
+
+/// FNV-1a (RFC 9923): tells answers apart, which nobody has an interest in making alike.
+pub(super) fn hash(bytes: &[u8]) -> u64 {
+    hash_on(FNV_BASIS, bytes)
+}
+
+/// Goes on with a hash.
+pub(super) fn hash_on(hash: u64, bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(hash, step)
+}
+
+pub(super) const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// Consul asks for a limit on how often a changing answer is fetched.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Where there is no index to block on.
+const POLL: Duration = Duration::from_secs(60);
+
+/// How long a query blocks in quiet times: Consul's own default. Each end of a wait costs an answer.
+const WAIT: Duration = Duration::from_secs(300);
+
+/// The first waits are short: a query that we leave when we end keeps its place among Consul's connections until its wait is
+/// over, so one that restarts all the time must not have long ones.
+const WAIT_AT_FIRST: Duration = Duration::from_secs(50);
+
+/// When others wait for the connection. They take turns.
+const WAIT_IN_TURN: Duration = Duration::from_secs(5);
+
+/// The first pause after a failure, and the longest.
+const RETRY: Duration = Duration::from_secs(1);
+const RETRY_MOST: Duration = Duration::from_secs(60);
+
+/// Something is missing that may be about to come, such as a registration.
+const NOT_FOUND: Duration = Duration::from_secs(10);
+
+/// Rights come by hand.
+const FORBIDDEN: Duration = Duration::from_secs(30);

@@ -1,0 +1,211 @@
+//! Watching over many services with one connection.
+//!
+//! When there are more questions than connections that may block, those for the instances of a service of this datacenter are
+//! asked once and then parked. One query blocks on the whole catalog and is answered with nothing but its index; when it is,
+//! the catalog is read through once ([`Digest`]), and what differs from before is asked for again, and nothing else.
+//!
+//! Both are one endpoint, which Consul's own interface is made with and which has been there unchanged from 1.8 to 1.22:
+//! `/v1/internal/ui/nodes`. Where it may not be used, the questions take turns instead. Measured on 1.8.7 with 2,000
+//! services: a catalog is 2.3 MB and takes 50 to 130 ms, asking for each service again takes a second and about as many
+//! bytes, and the query that blocks is 200 bytes.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use smol::Timer;
+
+use super::{
+    digest::{Digest, Digests},
+    lanes::{Lanes, SLACK},
+};
+use crate::{Error, Request, Traffic};
+
+#[derive(Default)]
+pub(super) struct Parked {
+    state: Cell<State>,
+    digests: RefCell<Digests>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// There are connections enough.
+    #[default]
+    Off,
+    /// The catalog is being read for the first time.
+    Starting,
+    /// What changes is noticed.
+    Watching,
+    /// The catalog cannot be read; it is tried again.
+    Unable,
+}
+
+impl Parked {
+    /// Whether parked questions are watched over.
+    pub(super) fn watches(&self) -> bool {
+        self.state.get() == State::Watching
+    }
+
+    /// Whether questions wait for the first reading, which they would only repeat.
+    pub(super) fn holds_back(&self) -> bool {
+        self.state.get() == State::Starting
+    }
+
+    /// Begins when there are more questions than may block.
+    pub(super) fn look(&self, lanes: &Rc<Lanes>) {
+        if self.state.get() == State::Off && lanes.would_block() > lanes.most_blocking() {
+            let mut services = 0;
+            lanes.each(|entry| services += usize::from(entry.service.is_some()));
+            if services >= FEWEST {
+                self.state.set(State::Starting);
+                let watching = Box::pin(watch(Rc::clone(lanes)));
+                lanes.executor().spawn(watching).detach();
+            }
+        }
+    }
+}
+
+/// Watches until there are connections enough again.
+async fn watch(lanes: Rc<Lanes>) {
+    let parked = &lanes.parked;
+    let mut failures = 0_u32;
+    // What the catalog's index was when it was read; 0 when it must be read anew.
+    let mut index = 0;
+    let mut read = Instant::now();
+    let mut pause = Duration::ZERO;
+    while wanted(&lanes) {
+        let step = if index == 0 {
+            Timer::at(read + pause).await;
+            read = Instant::now();
+            let done = read_through(&lanes).await;
+            // A reading costs Consul and us; it may take up a quarter of the time.
+            pause = (read.elapsed() * 4).clamp(PAUSE, LONGEST_PAUSE);
+            done
+        } else {
+            match changed(&lanes, index).await {
+                Ok(now) if now == index => Ok(index),
+                Ok(_) => Ok(0),
+                Err(error) => Err(error),
+            }
+        };
+        match step {
+            Ok(now) => {
+                index = now;
+                failures = 0;
+            }
+            Err(error) => {
+                // When nobody can be reached nothing can be asked for either, and nothing was lost yet.
+                if !error.is_of_one_server() && parked.state.replace(State::Unable) != State::Unable
+                {
+                    release(&lanes);
+                }
+                index = 0;
+                failures = (failures + 1).min(6);
+                Timer::after(PAUSE * (1 << failures) * 10).await;
+            }
+        }
+    }
+    parked.state.set(State::Off);
+    parked.digests.take();
+    release(&lanes);
+}
+
+fn wanted(lanes: &Lanes) -> bool {
+    !lanes.is_stopped() && lanes.would_block() > lanes.most_blocking() * 3 / 4
+}
+
+/// Everything parked is asked for again.
+fn release(lanes: &Lanes) {
+    let now = Instant::now();
+    lanes.each(|entry| {
+        if entry.service.is_some() && !entry.runs {
+            entry.due.get_or_insert(now);
+        }
+    });
+    lanes.stir();
+}
+
+/// Reads the catalog and has asked what differs; gives its index.
+async fn read_through(lanes: &Lanes) -> Result<u64, Error> {
+    let mut digest = Digest::default();
+    let request = Request {
+        method: "GET",
+        path: NODES,
+        body: None,
+        within: READING,
+    };
+    let traffic = Traffic::default();
+    let mut begun = false;
+    let about = lanes
+        .client()
+        .send(request, &traffic, &mut |_, piece| {
+            if !std::mem::replace(&mut begun, true) {
+                digest = Digest::default();
+            }
+            digest
+                .read(piece)
+                .map_err(|why| Error::Refused(200, why.to_string()))
+        })
+        .await?;
+    let digests = digest
+        .finish()
+        .map_err(|why| Error::Refused(200, why.to_string()))?;
+    let index = about.index.unwrap_or_default();
+    if about.filtered || index == 0 {
+        return Err(Error::Filtered);
+    }
+    let parked = &lanes.parked;
+    let before = parked.digests.replace(digests);
+    let all = parked.state.replace(State::Watching) != State::Watching;
+    let after = parked.digests.borrow();
+    let now = Instant::now();
+    lanes.each(|entry| {
+        if let Some(service) = entry.service
+            && (all || before.of(service) != after.of(service))
+        {
+            entry.stale = true;
+            entry.start_over();
+            if !entry.runs {
+                entry.due = Some(now);
+            }
+        }
+    });
+    lanes.stir();
+    Ok(index)
+}
+
+/// Waits until the catalog's index is another one, or for the end of the wait; gives the index.
+async fn changed(lanes: &Lanes, index: u64) -> Result<u64, Error> {
+    let path = format!(
+        "{NODES}?filter=Node==%22%22&index={index}&wait={}s",
+        WAIT.as_secs()
+    );
+    let request = Request {
+        method: "GET",
+        path: &path,
+        body: None,
+        within: WAIT + WAIT / 16 + SLACK,
+    };
+    let (about, _) = lanes.client().fetch(request, MAX_NOTHING_BYTES).await?;
+    Ok(about.index.unwrap_or_default())
+}
+
+const NODES: &str = "/v1/internal/ui/nodes";
+
+/// Fewer than this are not worth reading the catalog.
+const FEWEST: usize = 8;
+
+/// As long as a query of its own blocks.
+const WAIT: Duration = Duration::from_secs(300);
+
+/// Between two readings, at least and at most.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A catalog of 100 MB over a slow link.
+const READING: Duration = Duration::from_secs(120);
+
+/// `[]`, as no node has no name.
+const MAX_NOTHING_BYTES: usize = 4096;

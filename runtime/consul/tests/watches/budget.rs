@@ -1,0 +1,78 @@
+//! More questions than connections.
+
+use consul::{Question, TokenSource};
+
+use crate::{fake::until, fake::with, instances, watch};
+
+const NODES: &str = "/v1/internal/ui/nodes";
+
+/// A catalog with so many services on one node, of which one has this port.
+fn catalog(services: usize, changed: usize, port: u16) -> String {
+    let services: Vec<String> = (0..services)
+        .map(|number| {
+            let port = if number == changed { port } else { 1 };
+            format!(
+                r#"{{"Kind":"connect-proxy","ID":"p{number}","Service":"s{number}-proxy","Port":{port},"Proxy":{{"DestinationServiceName":"s{number}"}}}}"#
+            )
+        })
+        .collect();
+    format!(
+        r#"[{{"ID":"x","Node":"n","Address":"10.0.0.1","Services":[{}],"Checks":[]}}]"#,
+        services.join(",")
+    )
+}
+
+#[test]
+fn hundreds_of_services_are_watched_over_few_connections() {
+    with(TokenSource::Anonymous, 8, |consul, watches| async move {
+        let path = |number: usize| format!("/v1/health/connect/s{number}");
+        for number in 0..300 {
+            consul.say(&path(number), 200, &format!("[{number}]"));
+        }
+        consul.say("/v1/agent/connect/ca/roots", 200, "{\"a\":1}");
+        consul.say(NODES, 200, &catalog(300, 0, 1));
+        let roots = watch(&watches, &Question::Roots);
+        let all: Vec<_> = (0..300)
+            .map(|number| watch(&watches, &instances(&format!("s{number}"))))
+            .collect();
+        until(|| all.iter().all(|(_, told)| told.borrow().len() == 1)).await;
+        // Each was asked once, and is not asked again.
+        assert!((0..300).all(|number| consul.times(&path(number)) == 1));
+
+        consul.say(&path(77), 200, "[\"new\"]");
+        consul.say(NODES, 200, &catalog(300, 77, 2));
+        until(|| all[77].1.borrow().len() == 2).await;
+        assert_eq!(all[77].1.borrow()[1], "[\"new\"]");
+        assert_eq!(
+            (0..300)
+                .map(|number| consul.times(&path(number)))
+                .sum::<usize>(),
+            301
+        );
+
+        // What is not a service of the catalog still blocks by itself.
+        consul.say("/v1/agent/connect/ca/roots", 200, "{\"a\":2}");
+        until(|| roots.1.borrow().len() == 2).await;
+        assert!(consul.connections.get().1 <= 8, "{:?}", consul.connections);
+    });
+}
+
+#[test]
+fn without_the_catalog_the_questions_take_turns() {
+    with(TokenSource::Anonymous, 8, |consul, watches| async move {
+        let path = |number: usize| format!("/v1/health/connect/s{number}");
+        consul.say(NODES, 403, "Permission denied");
+        for number in 0..12 {
+            consul.say(&path(number), 200, "[0]");
+        }
+        let all: Vec<_> = (0..12)
+            .map(|number| watch(&watches, &instances(&format!("s{number}"))))
+            .collect();
+        until(|| all.iter().all(|(_, told)| told.borrow().len() == 1)).await;
+        for number in 0..12 {
+            consul.say(&path(number), 200, "[1]");
+        }
+        until(|| all.iter().all(|(_, told)| told.borrow().len() == 2)).await;
+        assert!(consul.connections.get().1 <= 8, "{:?}", consul.connections);
+    });
+}

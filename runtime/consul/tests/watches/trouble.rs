@@ -1,0 +1,123 @@
+//! An error is never an answer, and an empty answer is not always one.
+
+use std::{fs, time::Duration};
+
+use consul::TokenSource;
+use zeroize::Zeroizing;
+
+use crate::{fake::until, fake::with, instances, watch};
+
+const PATH: &str = "/v1/health/connect/api";
+
+#[test]
+fn trouble_is_told_once_and_its_end_and_the_answer_stays() {
+    with(TokenSource::Anonymous, 32, |consul, watches| async move {
+        consul.say(PATH, 200, "[1]");
+        let (_watch, told) = watch(&watches, &instances("api"));
+        until(|| consul.times(PATH) == 2).await;
+        consul.say(PATH, 500, "No cluster leader");
+        until(|| consul.times(PATH) == 4).await;
+        consul.say(PATH, 200, "[1]");
+        until(|| told.borrow().len() == 3).await;
+        assert_eq!(
+            *told.borrow(),
+            ["[1]", "failed: 500 No cluster leader", "recovered"]
+        );
+        // After an error the next question is from the beginning: another server may answer it.
+        let asked = consul.asked.borrow();
+        assert!(
+            asked[2..].iter().take(2).all(|(path, _)| path == PATH),
+            "{asked:?}"
+        );
+    });
+}
+
+#[test]
+fn a_consul_that_was_away_is_asked_again() {
+    with(TokenSource::Anonymous, 32, |consul, watches| async move {
+        consul.say(PATH, 200, "[1]");
+        let (_watch, told) = watch(&watches, &instances("api"));
+        until(|| consul.times(PATH) == 2).await;
+        consul.down.set(true);
+        until(|| told.borrow().len() == 2).await;
+        assert!(
+            told.borrow()[1].contains("does an agent run there"),
+            "{told:?}"
+        );
+        consul.down.set(false);
+        consul.say(PATH, 200, "[2]");
+        until(|| told.borrow().len() == 3).await;
+        assert_eq!(told.borrow()[2], "[2]");
+    });
+}
+
+#[test]
+fn no_rights_are_no_empty_answer_and_a_new_token_is_tried_at_once() {
+    let file = std::env::temp_dir().join(format!("lictor-watch-token-{}", std::process::id()));
+    fs::write(&file, "old\n").unwrap();
+    let source = TokenSource::File(file.clone());
+    with(source, 32, |consul, watches| {
+        let file = file.clone();
+        async move {
+            consul.say(PATH, 403, "ACL not found");
+            let (_watch, told) = watch(&watches, &instances("api"));
+            until(|| told.borrow().len() == 1).await;
+            assert!(told.borrow()[0].starts_with("failed: 403 ACL not found"));
+            consul.say(PATH, 200, "[1]");
+            fs::write(&file, "new\n").unwrap();
+            until(|| told.borrow().len() == 2).await;
+            assert_eq!(told.borrow()[1], "[1]");
+            let asked = consul.asked.borrow();
+            let tokens: Vec<_> = asked
+                .iter()
+                .map(|(_, token)| token.as_deref().unwrap())
+                .collect();
+            assert_eq!(tokens[..2], ["old", "new"]);
+        }
+    });
+    fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn an_answer_that_is_suddenly_empty_is_believed_only_to_a_token_that_lives() {
+    let given = || TokenSource::Given(Zeroizing::new("t".to_owned()));
+    with(given(), 32, |consul, watches| async move {
+        consul.say("/v1/acl/token/self", 403, "ACL not found");
+        consul.say(PATH, 200, "[1]");
+        let (_watch, told) = watch(&watches, &instances("api"));
+        until(|| told.borrow().len() == 1).await;
+        consul.say(PATH, 200, "[]");
+        until(|| told.borrow().len() == 2).await;
+        assert!(
+            told.borrow()[1].starts_with("failed: 403 ACL not found"),
+            "{told:?}"
+        );
+    });
+    with(given(), 32, |consul, watches| async move {
+        consul.say("/v1/acl/token/self", 200, "{}");
+        consul.say(PATH, 200, "[1]");
+        let (_watch, told) = watch(&watches, &instances("api"));
+        until(|| told.borrow().len() == 1).await;
+        consul.say(PATH, 200, "[]");
+        until(|| told.borrow().len() == 2).await;
+        assert_eq!(*told.borrow(), ["[1]", "[]"]);
+    });
+}
+
+#[test]
+fn answers_that_come_fast_are_fetched_with_pauses() {
+    with(TokenSource::Anonymous, 32, |consul, watches| async move {
+        consul.say(PATH, 200, "[0]");
+        let (_watch, _told) = watch(&watches, &instances("api"));
+        until(|| consul.times(PATH) == 1).await;
+        let begun = std::time::Instant::now();
+        let mut count = 0;
+        while begun.elapsed() < Duration::from_millis(1000) {
+            count += 1;
+            consul.say(PATH, 200, &format!("[{count}]"));
+            smol::Timer::after(Duration::from_millis(5)).await;
+        }
+        // Ten pauses fit.
+        assert!(consul.times(PATH) <= 12, "{}", consul.times(PATH));
+    });
+}
