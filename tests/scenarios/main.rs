@@ -6,6 +6,7 @@ mod backpressure;
 mod bad_network;
 mod beside_envoy;
 mod binds;
+mod blobs;
 mod commands;
 mod connection_limits;
 mod dead_upstreams;

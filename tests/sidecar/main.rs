@@ -10,6 +10,7 @@ mod hostile_tls;
 mod inbound;
 mod intentions_decide;
 mod limits_and_cost;
+mod memory;
 mod outbound;
 mod peers;
 mod resumption;

@@ -10,7 +10,8 @@ use crate::Exit;
 #[derive(FromArgs, Debug)]
 #[argh(
     example = "lictor check gateway.hcl\nlictor explain --sni api.default.dc1.internal.TRUST-DOMAIN gateway.hcl\nlictor run gateway.hcl",
-    note = "FILE is HCL, JSON or YAML by its ending, or a directory of such files; see configs/ for examples.",
+    note = "FILE is HCL, JSON or YAML by its ending, or a directory of such files; see configs/ for examples. BLOB is what lictor compile makes, or what lictor run remembers.",
+    error_code(1, "lictor diff found a difference"),
     error_code(64, "the command line is not understood"),
     error_code(70, "the system refused something, or a defect"),
     error_code(
@@ -33,6 +34,52 @@ pub(crate) enum Command {
     Run(Run),
     Check(Check),
     Explain(Explain),
+    Compile(Compile),
+    Inspect(Inspect),
+    Diff(Diff),
+}
+
+/// Make a blob of what the files say: a device runs it without reading any file.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "compile")]
+pub(crate) struct Compile {
+    /// where the blob is written; certificates and keys go to BLOB.identities beside it
+    #[argh(option, short = 'o', arg_name = "BLOB")]
+    pub(crate) output: PathBuf,
+
+    /// leave certificates and keys out
+    #[argh(switch)]
+    pub(crate) no_identities: bool,
+
+    /// configuration files or directories
+    #[argh(positional, arg_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Show what a blob says; keys are never shown.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "inspect")]
+pub(crate) struct Inspect {
+    /// as JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+
+    /// a blob, or a state directory, of which the newest plan is taken
+    #[argh(positional, arg_name = "BLOB")]
+    pub(crate) blob: PathBuf,
+}
+
+/// Show what differs between two blobs: - only in the first, + only in the second, ~ in both.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "diff")]
+pub(crate) struct Diff {
+    /// a blob or a state directory
+    #[argh(positional, arg_name = "A")]
+    pub(crate) one: PathBuf,
+
+    /// another one
+    #[argh(positional, arg_name = "B")]
+    pub(crate) other: PathBuf,
 }
 
 /// Run what the files say until SIGTERM; reload on SIGHUP and when a file changes.
@@ -68,6 +115,10 @@ pub(crate) struct Explain {
     /// the destination of an upstream of a sidecar
     #[argh(option, arg_name = "NAME")]
     pub(crate) upstream: Option<String>,
+
+    /// ask a blob or a state directory instead of files; for --sni
+    #[argh(option, arg_name = "BLOB")]
+    pub(crate) blob: Option<PathBuf>,
 
     /// configuration files or directories
     #[argh(positional, arg_name = "FILE")]

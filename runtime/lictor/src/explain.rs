@@ -1,13 +1,19 @@
 //! `lictor explain`: where something goes, and which rule says so.
 
-use config::Settings;
+use std::path::Path;
 
-use crate::{Exit, command::Explain, plans};
+use config::Settings;
+use store::Remembered;
+
+use crate::{Exit, command::Explain, job, plans};
 
 pub(crate) fn explain(arguments: &Explain) -> Exit {
     if arguments.sni.is_none() == arguments.upstream.is_none() {
         eprintln!("lictor explain: give one of --sni NAME and --upstream NAME");
         return Exit::Usage;
+    }
+    if let Some(blob) = &arguments.blob {
+        return explain_blob(arguments, blob);
     }
     let settings = match plans::load(&arguments.files) {
         Ok(settings) => settings,
@@ -23,6 +29,26 @@ pub(crate) fn explain(arguments: &Explain) -> Exit {
         explain_upstream(&settings, name);
     }
     Exit::Ok
+}
+
+/// From a blob alone. It holds what is done, and no longer why, so gateway modes cannot be explained.
+fn explain_blob(arguments: &Explain, blob: &Path) -> Exit {
+    let (Some(name), []) = (&arguments.sni, arguments.files.as_slice()) else {
+        eprintln!(
+            "lictor explain: with --blob give --sni NAME and no file; gateway modes are known to the files only"
+        );
+        return Exit::Usage;
+    };
+    match job::read::<Remembered>(blob) {
+        Ok((_, remembered)) => {
+            print!("{}", plan::explain::server_name(&remembered.plan, name));
+            Exit::Ok
+        }
+        Err(unreadable) => {
+            eprintln!("lictor explain: {unreadable}");
+            Exit::Config
+        }
+    }
 }
 
 fn explain_upstream(settings: &Settings, name: &str) {

@@ -287,7 +287,7 @@ fn json(
 }
 
 /// A JSON string (RFC 8259 section 7), which serves as quoted text too.
-fn quoted(line: &mut String, value: &str) -> fmt::Result {
+pub(crate) fn quoted(line: &mut String, value: &str) -> fmt::Result {
     line.push('"');
     for character in value.chars() {
         match character {
@@ -312,7 +312,15 @@ impl fmt::Display for Seconds {
 }
 
 /// A time in UTC, to the millisecond.
-struct Rfc3339(SystemTime);
+pub(crate) struct Rfc3339(SystemTime);
+
+impl Rfc3339 {
+    /// A time in seconds since 1970.
+    pub(crate) fn of(seconds: u64) -> Self {
+        let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        Self(time.unwrap_or(UNIX_EPOCH))
+    }
+}
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

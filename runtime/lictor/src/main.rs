@@ -4,6 +4,7 @@
 //! stands in the file of its name.
 
 mod admin;
+mod blobs;
 mod check;
 mod command;
 mod explain;
@@ -18,6 +19,7 @@ mod process;
 mod reload;
 mod run;
 mod stderr;
+mod tree;
 
 use std::process::ExitCode;
 
@@ -29,6 +31,8 @@ use command::{Command, Lictor};
 enum Exit {
     /// All went well.
     Ok = 0,
+    /// All went well, and the two things compared differ.
+    Different = 1,
     /// The command line is not one of ours.
     Usage = 64,
     /// The system refused something, or there is a defect in lictor.
@@ -47,6 +51,9 @@ fn main() -> ExitCode {
             Command::Run(run) => run::run(&run),
             Command::Check(check) => check::check(&check),
             Command::Explain(explain) => explain::explain(&explain),
+            Command::Compile(compile) => blobs::compile(&compile),
+            Command::Inspect(inspect) => blobs::inspect(&inspect),
+            Command::Diff(diff) => blobs::diff(&diff),
         },
         Ok(Lictor { command: None, .. }) => {
             eprintln!("lictor: what to do? Try: lictor check FILE, lictor run FILE, lictor --help");

@@ -353,7 +353,7 @@ pub(crate) fn directory(given: Option<&Path>) -> PathBuf {
 }
 
 /// The name of a source: the same files, wherever the process was started from.
-fn source(files: &[PathBuf]) -> String {
+pub(crate) fn source(files: &[PathBuf]) -> String {
     let names = files.iter().map(|file| {
         let path = std::path::absolute(file).unwrap_or_else(|_| file.clone());
         path.display().to_string()
