@@ -41,6 +41,8 @@ fn decided(intentions: &[(&str, &[&str])], default: &str, web: Verdict, other: V
                 reached += 1;
                 let event = api.lictor.log.event_after(mark, "opened", |_| true);
                 assert_eq!(event.field("upstream"), app.address().to_string());
+                let id = mesh.spiffe_id(service, datacenter);
+                assert_eq!(event.field("identity"), id, "{event:?}");
             }
             Denied(by) => {
                 denied += 1;

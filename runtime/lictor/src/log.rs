@@ -152,6 +152,7 @@ impl Observer for Log {
             }
             Event::Opened {
                 client,
+                identity,
                 server_name,
                 cluster,
                 upstream,
@@ -161,12 +162,15 @@ impl Observer for Log {
                 } else {
                     server_name
                 };
-                let fields: [Field<'_>; 4] = [
+                let mut fields: Vec<Field<'_>> = vec![
                     ("client", &client),
                     ("sni", &name),
                     ("cluster", &cluster),
                     ("upstream", &upstream),
                 ];
+                if let Some(identity) = &identity {
+                    fields.push(("identity", identity));
+                }
                 self.info("opened", &fields);
             }
             Event::Closed {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use plan::Address;
+use plan::{Address, spiffe::SpiffeId};
 
 /// Why a connection was refused, or cut before its peers were done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +201,8 @@ pub enum Event<'a> {
     Opened {
         /// Who.
         client: Downstream,
+        /// Who it has proven to be, where TLS with it is terminated.
+        identity: Option<&'a SpiffeId>,
         /// The name it asked for.
         server_name: &'a str,
         /// The cluster it leads to.

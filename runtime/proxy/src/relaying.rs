@@ -95,6 +95,10 @@ impl Engine {
         if self.options.access_log {
             self.observer.observe(&Event::Opened {
                 client: flow.source,
+                identity: client_tls
+                    .as_ref()
+                    .and_then(|session| session.peer())
+                    .map(|id| &**id),
                 server_name: &server_name,
                 cluster: &cluster.name,
                 upstream: &target,
