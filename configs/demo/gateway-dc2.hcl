@@ -21,9 +21,9 @@ lictor {
     access = true
   }
 
-  # The instances of api in this datacenter: its sidecars, or itself where it speaks mTLS, as here.
+  # The instances of api in this datacenter, by the addresses of their sidecars.
   service "api" {
-    endpoints = ["127.2.0.20:9001"]
+    endpoints = ["127.2.0.20:21000"]
   }
 
   # The way back; the demo sends nothing this way.

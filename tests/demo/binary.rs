@@ -29,6 +29,8 @@ pub(crate) fn lictor() -> Result<PathBuf, Failure> {
             "lictor",
             "--bin",
             "lictor",
+            "--features",
+            "sidecar",
         ])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())

@@ -1,66 +1,31 @@
-//! The client in dc1: the service web, which does what a sidecar does. It connects to the gateway
-//! of its own datacenter, names the service it wants by SNI, shows its certificate, and wants to
-//! see the service's SPIFFE ID.
+//! A client in dc1: a program that speaks plain HTTP to its sidecar and knows nothing of TLS.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::ring;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
-
-use crate::identity::{self, OneService};
-use crate::pki::{Leaf, Pki, spiffe_id};
-
-/// A connection on which both sides trust each other.
-pub(crate) struct Session {
-    tls: StreamOwned<ClientConnection, TcpStream>,
-    /// The SPIFFE ID that the server showed, checked.
-    pub(crate) server: String,
-    /// The version of TLS.
-    pub(crate) version: String,
-}
+/// A connection to an upstream of one's sidecar.
+pub(crate) struct Session(TcpStream);
 
 impl Session {
-    /// Connects to a gateway and asks it for `server_name`, which must turn out to be api in dc2.
-    pub(crate) fn open(
-        gateway: SocketAddr,
-        server_name: &str,
-        pki: &Pki,
-        leaf: &Leaf,
-    ) -> io::Result<Self> {
-        let config = config(pki, leaf).map_err(io::Error::other)?;
-        let name = ServerName::try_from(server_name.to_owned()).map_err(io::Error::other)?;
-        let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
-        let mut stream = TcpStream::connect_timeout(&gateway, PATIENCE)?;
+    /// Connects to the sidecar, which takes everybody who may reach it: who may call what is decided
+    /// elsewhere.
+    pub(crate) fn open(sidecar: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&sidecar, PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        while connection.is_handshaking() {
-            connection.complete_io(&mut stream)?;
-        }
-        let server = connection
-            .peer_certificates()
-            .and_then(|chain| identity::spiffe_id(chain.first()?))
-            .unwrap_or_default();
-        let version = version_of(connection.protocol_version());
-        Ok(Self {
-            tls: StreamOwned::new(connection, stream),
-            server,
-            version,
-        })
+        Ok(Self(stream))
     }
 
     /// Sends a request and gives the body of the answer, after the server has ended the connection.
     pub(crate) fn get(mut self, path: &str) -> io::Result<Vec<u8>> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: api\r\nconnection: close\r\n\r\n");
-        self.tls.write_all(request.as_bytes())?;
+        self.ask(path)?;
         let mut answer = Vec::new();
-        self.tls.read_to_end(&mut answer)?;
-        self.tls.conn.send_close_notify();
-        self.tls.flush()?;
+        self.0.read_to_end(&mut answer)?;
+        if answer.is_empty() {
+            return Err(io::Error::other("closed without a byte"));
+        }
         let end = answer
             .windows(4)
             .position(|window| window == b"\r\n\r\n")
@@ -71,29 +36,29 @@ impl Session {
         }
         Ok(body)
     }
-}
 
-fn config(pki: &Pki, leaf: &Leaf) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let provider = Arc::new(ring::default_provider());
-    let verifier = OneService {
-        id: spiffe_id("api", "dc2"),
-        roots: Arc::clone(&pki.roots),
-        provider: Arc::clone(&provider),
-    };
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_auth_cert(leaf.chain.clone(), leaf.key())?;
-    Ok(Arc::new(config))
-}
+    /// Sends a request and gives the first of the answer; the connection stays open.
+    pub(crate) fn begin(&mut self, path: &str) -> io::Result<()> {
+        self.ask(path)?;
+        match self.0.read(&mut [0; 1024])? {
+            0 => Err(io::Error::other("closed without a byte")),
+            _ => Ok(()),
+        }
+    }
 
-/// `TLS 1.3`, for people.
-pub(crate) fn version_of(version: Option<ProtocolVersion>) -> String {
-    match version {
-        Some(ProtocolVersion::TLSv1_3) => String::from("TLS 1.3"),
-        Some(ProtocolVersion::TLSv1_2) => String::from("TLS 1.2"),
-        other => format!("{other:?}"),
+    /// Waits for the end of a connection that was left open; says how it came.
+    pub(crate) fn ending(mut self) -> io::Result<&'static str> {
+        match self.0.read(&mut [0; 1024]) {
+            Ok(0) => Ok("closed"),
+            Ok(_) => Err(io::Error::other("more of the answer came")),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok("reset"),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn ask(&mut self, path: &str) -> io::Result<()> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: api\r\nconnection: close\r\n\r\n");
+        self.0.write_all(request.as_bytes())
     }
 }
 

@@ -1,20 +1,20 @@
-//! The demo: two datacenters on this host, and a request through both of their gateways.
+//! The demo: two datacenters on this host, and a request from an app in one to an app in the other,
+//! through a sidecar and a gateway on either side.
 //!
-//! `cargo run --release --bin demo` builds the real binary, makes a throw-away CA, starts the
-//! binary as the gateway of dc1 and of dc2 from the files in `configs/demo/`, an app in dc2 and a
-//! client in dc1, and shows what each of them does as it does it. It ends with 0 and a verdict, or
-//! with 1 and what went wrong. `--stay` keeps all of it up and says what to try.
+//! `cargo run --release --bin demo` builds the real binary, makes a throw-away CA, starts the binary
+//! in every role from the files in `configs/demo/`, an app in dc2 and clients in dc1, and shows what
+//! each of them does as it does it. It ends with 0 and a verdict, or with 1 and what went wrong.
+//! `--stay` keeps all of it up and says what to try.
 //!
-//! Nothing leaves the loopback interface. Nothing waits by the clock: a gateway says when it is
-//! ready.
+//! Nothing leaves the loopback interface. Nothing waits by the clock: a proxy says when it is ready.
 
+mod acts;
 mod app;
 mod binary;
 mod client;
 mod failure;
-mod gateway;
-mod identity;
 mod pki;
+mod proxy;
 mod screen;
 mod stage;
 mod tour;
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 const USAGE: &str = "\
 cargo run --release --bin demo [-- --stay]
 
-Shows a request from datacenter dc1 to a service in dc2 through the mesh gateways of both.
+Shows requests from datacenter dc1 to a service in dc2 through sidecars and mesh gateways.
 
   --stay    keep everything up, show what comes, and say what to try; Ctrl-C ends it
 

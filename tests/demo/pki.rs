@@ -3,45 +3,22 @@
 //!
 //! <https://developer.hashicorp.com/consul/docs/connect/ca>
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType, SigningKey,
 };
-use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::TRUST_DOMAIN;
 use crate::failure::{Failure, while_doing};
 
-/// What a service shows, and what it holds.
-pub(crate) struct Leaf {
-    /// The leaf first, then the intermediate if there is one.
-    pub(crate) chain: Vec<CertificateDer<'static>>,
-    key: Vec<u8>,
-}
-
-impl Leaf {
-    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
-        PrivatePkcs8KeyDer::from(self.key.clone()).into()
-    }
-}
-
-/// The identities of the demo, and the directory where those of the client lie as files.
+/// The demo's directory, where the identities lie in `certs/` as the files of the demo name them.
 pub(crate) struct Pki {
-    pub(crate) roots: Arc<RootCertStore>,
-    /// The client in dc1, signed by the root.
-    pub(crate) web: Leaf,
-    /// The app in dc2, signed by the intermediate of dc2.
-    pub(crate) api: Leaf,
-    /// A client that claims to be web, signed by another root.
-    pub(crate) impostor: Leaf,
     pub(crate) directory: PathBuf,
 }
 
@@ -49,39 +26,15 @@ impl Pki {
     /// Makes new keys and certificates.
     pub(crate) fn mint() -> Result<Self, Failure> {
         let directory = std::env::temp_dir().join(format!("lictor-demo-{}", std::process::id()));
-        fs::create_dir_all(&directory)
-            .map_err(while_doing(format!("making {}", directory.display())))?;
-        let mut pki = Self {
-            roots: Arc::new(RootCertStore::empty()),
-            web: Leaf::empty(),
-            api: Leaf::empty(),
-            impostor: Leaf::empty(),
-            directory,
-        };
-        pki.fill().map_err(while_doing("making certificates"))?;
+        let certs = directory.join("certs");
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&certs)
+            .map_err(while_doing(format!("making {}", certs.display())))?;
+        let pki = Self { directory };
+        fill(&certs).map_err(while_doing("making certificates"))?;
         Ok(pki)
-    }
-
-    fn fill(&mut self) -> Result<(), Box<dyn std::error::Error>> {
-        let root = CertifiedIssuer::self_signed(authority("Consul CA dc1")?, KeyPair::generate()?)?;
-        let dc2 =
-            CertifiedIssuer::signed_by(authority("Consul CA dc2")?, KeyPair::generate()?, &root)?;
-        let other = CertifiedIssuer::self_signed(authority("Other CA")?, KeyPair::generate()?)?;
-
-        let mut roots = RootCertStore::empty();
-        roots.add(root.der().clone())?;
-        self.roots = Arc::new(roots);
-        let (web, web_pem, web_key_pem) = leaf("web", "dc1", &root)?;
-        self.web = web;
-        let (mut api, _, _) = leaf("api", "dc2", &dc2)?;
-        api.chain.push(dc2.der().clone());
-        self.api = api;
-        self.impostor = leaf("web", "dc1", &other)?.0;
-
-        write(&self.directory.join("ca.pem"), &root.pem())?;
-        write(&self.directory.join("web.pem"), &web_pem)?;
-        write(&self.directory.join("web-key.pem"), &web_key_pem)?;
-        Ok(())
     }
 }
 
@@ -92,18 +45,17 @@ impl Drop for Pki {
     }
 }
 
-impl Leaf {
-    fn empty() -> Self {
-        Self {
-            chain: Vec::new(),
-            key: Vec::new(),
-        }
-    }
-}
-
-/// The SPIFFE ID that Consul gives a service.
-pub(crate) fn spiffe_id(service: &str, datacenter: &str) -> String {
-    format!("spiffe://{TRUST_DOMAIN}/ns/default/dc/{datacenter}/svc/{service}")
+fn fill(certs: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let root = CertifiedIssuer::self_signed(authority("Consul CA dc1")?, KeyPair::generate()?)?;
+    let dc2 = CertifiedIssuer::signed_by(authority("Consul CA dc2")?, KeyPair::generate()?, &root)?;
+    let other = CertifiedIssuer::self_signed(authority("Other CA")?, KeyPair::generate()?)?;
+    write(&certs.join("ca.pem"), &root.pem())?;
+    leaf(certs, "web", ("web", "dc1"), &root, "")?;
+    leaf(certs, "cron", ("cron", "dc1"), &root, "")?;
+    // The intermediate comes behind the leaf, since callers in dc1 have the root alone.
+    leaf(certs, "api", ("api", "dc2"), &dc2, &dc2.pem())?;
+    leaf(certs, "impostor", ("web", "dc1"), &other, "")?;
+    Ok(())
 }
 
 /// A CA's SPIFFE ID is the trust domain alone.
@@ -118,14 +70,17 @@ fn authority(name: &str) -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-/// A leaf, and its certificate and key in PEM.
+/// Writes the leaf of a service in a datacenter and its key, as `<stem>.pem` and `<stem>-key.pem`.
 fn leaf(
-    service: &str,
-    datacenter: &str,
+    certs: &Path,
+    stem: &str,
+    (service, datacenter): (&str, &str),
     issuer: &Issuer<'_, impl SigningKey>,
-) -> Result<(Leaf, String, String), rcgen::Error> {
+    behind: &str,
+) -> Result<(), Box<dyn std::error::Error>> {
     let key = KeyPair::generate()?;
-    let mut params = params(service, &spiffe_id(service, datacenter))?;
+    let id = format!("spiffe://{TRUST_DOMAIN}/ns/default/dc/{datacenter}/svc/{service}");
+    let mut params = params(service, &id)?;
     params.key_usages = vec![
         KeyUsagePurpose::DigitalSignature,
         KeyUsagePurpose::KeyEncipherment,
@@ -136,11 +91,10 @@ fn leaf(
     ];
     params.use_authority_key_identifier_extension = true;
     let certificate = params.signed_by(&key, issuer)?;
-    let leaf = Leaf {
-        chain: vec![certificate.der().clone()],
-        key: key.serialize_der(),
-    };
-    Ok((leaf, certificate.pem(), key.serialize_pem()))
+    let chain = format!("{}{behind}", certificate.pem());
+    write(&certs.join(format!("{stem}.pem")), &chain)?;
+    write(&certs.join(format!("{stem}-key.pem")), &key.serialize_pem())?;
+    Ok(())
 }
 
 fn params(name: &str, uri: &str) -> Result<CertificateParams, rcgen::Error> {
@@ -156,7 +110,7 @@ fn params(name: &str, uri: &str) -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-/// New, and readable for its owner alone: one of the files is a key.
+/// New, and readable for its owner alone: some of the files are keys.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     OpenOptions::new()
         .write(true)

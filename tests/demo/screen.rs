@@ -7,13 +7,15 @@ use std::io::{IsTerminal as _, Write as _};
 
 use crate::TRUST_DOMAIN;
 use crate::failure::Failure;
-use crate::stage::Site;
+use crate::stage::Node;
 
 /// Who does something.
 #[derive(Clone, Copy)]
 pub(crate) enum Who {
-    Web,
-    Gateway(Site),
+    /// A client program in dc1, by its name.
+    Client(&'static str),
+    Proxy(Node),
+    /// The app in dc2.
     Api,
 }
 
@@ -67,11 +69,12 @@ impl Screen {
 
     fn name(&self, who: Who) -> String {
         let (colour, name) = match who {
-            Who::Web => (CYAN, String::from("web")),
-            Who::Gateway(site) => (YELLOW, format!("gateway {site}")),
+            Who::Client(name) => (CYAN, String::from(name)),
+            Who::Proxy(node @ (Node::GatewayDc1 | Node::GatewayDc2)) => (YELLOW, node.to_string()),
+            Who::Proxy(node) => (BLUE, node.to_string()),
             Who::Api => (MAGENTA, String::from("api")),
         };
-        self.paint(colour, &format!("{name:<12}"))
+        self.paint(colour, &format!("{name:<13}"))
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
@@ -112,6 +115,7 @@ const BOLD: &str = "1";
 const DIM: &str = "2";
 const RED: &str = "31";
 const GREEN: &str = "1;32";
+const BLUE: &str = "34";
 const YELLOW: &str = "33";
 const MAGENTA: &str = "35";
 const CYAN: &str = "36";

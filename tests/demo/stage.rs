@@ -1,6 +1,6 @@
 //! What happens, from wherever it happens, in one queue.
 //!
-//! The gateways, the app and the signals are watched by a thread each; the tour takes what it waits
+//! The proxies, the app and the signals are watched by a thread each; the tour takes what it waits
 //! for and leaves the rest for later, so that it can tell a request in the order of its way.
 
 use std::collections::VecDeque;
@@ -12,18 +12,68 @@ use serde_json::Value;
 
 use crate::failure::{Failure, taken};
 
-/// A gateway, by its datacenter.
+/// A proxy of the demo: a lictor, in one of its roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Site {
-    Dc1,
-    Dc2,
+pub(crate) enum Node {
+    /// The sidecar of web in dc1.
+    Web,
+    /// The sidecar of cron in dc1, which may not call api.
+    Cron,
+    /// A sidecar with a certificate of another CA.
+    Impostor,
+    GatewayDc1,
+    GatewayDc2,
+    /// The sidecar of api in dc2.
+    Api,
 }
 
-impl fmt::Display for Site {
+impl Node {
+    /// All of them, in the order in which they are started: each before those that lead to it.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Api,
+        Self::GatewayDc2,
+        Self::GatewayDc1,
+        Self::Web,
+        Self::Cron,
+        Self::Impostor,
+    ];
+
+    /// The name of its file, without the ending.
+    pub(crate) fn stem(self) -> &'static str {
+        match self {
+            Self::Web => "sidecar-web",
+            Self::Cron => "sidecar-cron",
+            Self::Impostor => "sidecar-impostor",
+            Self::GatewayDc1 => "gateway-dc1",
+            Self::GatewayDc2 => "gateway-dc2",
+            Self::Api => "sidecar-api",
+        }
+    }
+
+    /// The file that it runs on a copy of, as seen from the top of the repository.
+    pub(crate) fn original(self) -> String {
+        format!("configs/demo/{}.hcl", self.stem())
+    }
+
+    /// What its listener is called up to the first `:` or `?`: where the demo's connections come in.
+    pub(crate) fn listener(self) -> &'static str {
+        match self {
+            Self::Web | Self::Cron | Self::Impostor => "api",
+            Self::GatewayDc1 | Self::GatewayDc2 => "default",
+            Self::Api => "public_listener",
+        }
+    }
+}
+
+impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Dc1 => "dc1",
-            Self::Dc2 => "dc2",
+            Self::Web => "sidecar web",
+            Self::Cron => "sidecar cron",
+            Self::Impostor => "sidecar \"web\"",
+            Self::GatewayDc1 => "gateway dc1",
+            Self::GatewayDc2 => "gateway dc2",
+            Self::Api => "sidecar api",
         })
     }
 }
@@ -31,23 +81,19 @@ impl fmt::Display for Site {
 /// Something that happened.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A gateway said on its notify socket that it is ready.
-    Ready(Site),
-    /// A gateway logged a record.
-    Logged(Site, Record),
-    /// A gateway ended, and had said this besides its log.
-    Gone(Site, String),
-    /// A client showed the app this SPIFFE ID, and was trusted; the version of TLS is with it.
-    AppTrusts(String, String),
+    /// A proxy said on its notify socket that it is ready.
+    Ready(Node),
+    /// A proxy logged a record.
+    Logged(Node, Record),
+    /// A proxy ended, and had said this besides its log.
+    Gone(Node, String),
     /// The app was asked for this.
     AppAsked(String),
-    /// The app refused a client.
-    AppRefuses(String),
     /// Ctrl-C, or its like.
     Interrupted,
 }
 
-/// One record of a gateway's log.
+/// One record of a proxy's log.
 #[derive(Clone, Debug)]
 pub(crate) struct Record(pub(crate) Value);
 
@@ -112,29 +158,38 @@ impl Stage {
             };
             match (wanted(&event), event) {
                 (Some(found), _) => return Ok(found),
-                (None, Event::Gone(site, said)) => return Err(gone(site, &said)),
+                (None, Event::Gone(node, said)) => return Err(gone(node, &said)),
                 (None, Event::Interrupted) => return Err(Failure::new("interrupted")),
                 (None, event) => self.left.push_back(event),
             }
         }
     }
 
-    /// The record of this event that a gateway logs for this server name.
-    pub(crate) fn logged(
-        &mut self,
-        site: Site,
-        event: &str,
-        server_name: &str,
-    ) -> Result<Record, Failure> {
-        let what = format!("gateway {site} to log \"{event}\" for {server_name}");
+    /// The next record of this event that a proxy logs.
+    pub(crate) fn logged(&mut self, node: Node, event: &str) -> Result<Record, Failure> {
+        let what = format!("{node} to log \"{event}\"");
         self.wait(&what, |seen| match seen {
-            Event::Logged(by, record)
-                if *by == site && record.is(event) && record.field("sni") == server_name =>
-            {
-                Some(record.clone())
-            }
+            Event::Logged(by, record) if *by == node && record.is(event) => Some(record.clone()),
             _ => None,
         })
+    }
+
+    /// Takes an event that is here already, if `wanted` accepts one.
+    pub(crate) fn seen<T>(&mut self, mut wanted: impl FnMut(&Event) -> Option<T>) -> Option<T> {
+        self.left.extend(self.receiver.try_iter());
+        let found = self
+            .left
+            .iter()
+            .enumerate()
+            .find_map(|(at, event)| Some((at, wanted(event)?)));
+        let (at, found) = found?;
+        self.left.remove(at);
+        Some(found)
+    }
+
+    /// Drops what came and nobody waited for.
+    pub(crate) fn forget(&mut self) {
+        self.left.clear();
     }
 
     /// The next event, however long it takes, and those left over before.
@@ -163,21 +218,16 @@ impl Stage {
     }
 }
 
-/// A gateway that ended says why, last of all.
-pub(crate) fn gone(site: Site, said: &str) -> Failure {
+/// A proxy that ended says why, last of all.
+pub(crate) fn gone(node: Node, said: &str) -> Failure {
     let said = match said.trim_end() {
         "" => "it did not say why",
         said => said,
     };
-    let failure = Failure::new(format!("gateway {site} ended: {said}"));
+    let failure = Failure::new(format!("{node} ended: {said}"));
     if said.contains("in use") {
-        let other = match site {
-            Site::Dc1 => Site::Dc2,
-            Site::Dc2 => Site::Dc1,
-        };
-        let files =
-            format!("configs/demo/gateway-{site}.hcl, and gateway-{other}.hcl names it too");
-        return failure.with_hint(taken("that address", &files));
+        let files = "the files of configs/demo/ that name it";
+        return failure.with_hint(taken("that address", files));
     }
     failure
 }

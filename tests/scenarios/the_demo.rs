@@ -1,7 +1,7 @@
 //! The demo is the first thing a new user runs: it ends well, and shows every hop.
 //!
 //! It runs on the addresses of `configs/demo/`, the only fixed ones in these tests, since those are
-//! files that run as they stand; so it is a test program of its own, with one test.
+//! files to be read along with it; so it is a test program of its own, with one test.
 
 #![allow(
     clippy::expect_used,
@@ -18,12 +18,18 @@ fn the_demo_shows_every_hop_and_ends_well_or_says_why_not() {
     let shown = String::from_utf8_lossy(&demo.stdout);
     assert!(demo.status.success(), "{shown}");
     for line in [
-        "gateway dc1  passes it on to 127.2.0.10:8443 (cluster dc2.internal)",
-        "gateway dc2  passes it on to 127.2.0.20:9001 (cluster api.default.dc2.internal)",
-        "api          trusts /ns/default/dc/dc1/svc/web (TLS 1.3, client certificate)",
-        "web          trusts /ns/default/dc/dc2/svc/api (TLS 1.3, as asked for)",
-        "gateway dc2  refuses, unknown_server_name: ",
-        "api          refuses the client: ",
+        "sidecar web   makes it TLS to api.default.dc2.internal, by way of 127.1.0.10:8443",
+        "gateway dc1   passes it on to 127.2.0.10:8443 (cluster dc2.internal)",
+        "gateway dc2   passes it on to 127.2.0.20:21000 (cluster api.default.dc2.internal)",
+        "sidecar api   lets in /ns/default/dc/dc1/svc/web, passes it on to 127.2.0.20:9001",
+        "web           gets \"hello, this is api in dc2\" ",
+        "web           gets 16 MB in ",
+        "gateway dc2   refuses, unknown_server_name: ",
+        "sidecar api   refuses, intention_denied: /ns/default/dc/dc1/svc/cron: denied by default",
+        "sidecar cron  gives up, upstream_tls: ",
+        "sidecar api   refuses, tls_handshake: ",
+        "sidecar api   cuts the connection at once: intention_denied",
+        "web           is greeted as before",
         "It works: ",
     ] {
         assert!(shown.contains(line), "no line \"{line}\" in:\n{shown}");

@@ -35,7 +35,7 @@ struct Certificates;
 
 impl Files for Certificates {
     fn read(&self, path: &Path) -> io::Result<PemFile> {
-        if path.parent() != Some(&configs().join("certs")) {
+        if path.parent().and_then(Path::file_name) != Some("certs".as_ref()) {
             return Disk.read(path);
         }
         let label = match path.to_string_lossy().ends_with("-key.pem") {
@@ -198,6 +198,46 @@ fn the_sidecars_run_and_reach_each_other_as_their_comments_say() {
         let client = plan::spiffe::SpiffeId::parse(&uri).expect("a SPIFFE ID");
         assert_eq!(sidecar.intentions.decide(&client).allowed, allowed, "{uri}");
     }
+}
+
+#[test]
+fn a_gateway_and_a_sidecar_share_a_process() {
+    let both = example("gateway-and-sidecar.hcl");
+    assert_eq!((both.gateways.len(), both.not_run.len()), (1, 0));
+    let [sidecar] = both.sidecar_registrations.as_slice() else {
+        panic!("one sidecar")
+    };
+    assert_eq!(sidecar.local_app.to_string(), "/run/meter/app.sock");
+    let upstreams = sidecar.upstreams.iter();
+    let upstreams: Vec<_> = upstreams
+        .map(|it| (it.name.as_str(), it.listen.to_string(), it.socket_mode))
+        .collect();
+    assert_eq!(
+        upstreams,
+        [
+            (
+                "collect?dc=dc1",
+                "/run/lictor/collect.sock".to_owned(),
+                Some(0o660)
+            ),
+            ("billing?peer=hq", "127.0.0.1:9192".to_owned(), None),
+        ]
+    );
+    let plan = plan::sidecar::plan(sidecar, &both.mesh);
+    let to = |name: &str| {
+        let cluster = plan.clusters.iter().find(|it| it.name.contains(name));
+        cluster.and_then(|it| it.tls.clone()).expect("TLS")
+    };
+    let billing = to("~billing?peer=hq~");
+    let td = "99999999-8888-7777-6666-555555555555.consul";
+    assert_eq!(billing.trust, td);
+    assert_eq!(
+        billing.server_name,
+        format!("billing.default.default.field.external.{td}")
+    );
+    // The gateway passes on what comes for meter.
+    let meter = "meter.default.edge-7.internal.11111111-2222-3333-4444-555555555555.consul";
+    assert!(clusters(&both).iter().any(|it| it == meter));
 }
 
 #[test]

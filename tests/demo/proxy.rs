@@ -1,5 +1,6 @@
-//! A gateway: the real binary, run on a file of `configs/demo/`.
+//! A proxy: the real binary, run on a copy of a file of `configs/demo/`.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
@@ -11,45 +12,48 @@ use std::thread;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::failure::{Failure, while_doing};
-use crate::stage::{Event, Record, Site};
+use crate::stage::{Event, Node, Record};
 
-/// A running gateway. Ends with this value.
-pub(crate) struct Gateway {
-    site: Site,
+/// A running proxy. Ends with this value.
+pub(crate) struct Proxy {
+    node: Node,
     child: Child,
 }
 
-impl Gateway {
-    /// The file a gateway runs on, as seen from the top of the repository.
-    pub(crate) fn file(site: Site) -> PathBuf {
-        PathBuf::from(format!("configs/demo/gateway-{site}.hcl"))
+impl Proxy {
+    /// The file that a proxy runs on, in the demo's own directory.
+    pub(crate) fn file(node: Node, scratch: &Path) -> PathBuf {
+        scratch.join(format!("{}.hcl", node.stem()))
     }
 
     /// Starts `lictor`; the events say when it is ready, what it logs, and when it has ended.
     ///
-    /// Its notify socket lies in `scratch`.
+    /// Its file and its notify socket lie in `scratch`, beside the certificates.
     pub(crate) fn start(
-        site: Site,
+        node: Node,
         lictor: &Path,
         scratch: &Path,
         events: &Sender<Event>,
     ) -> Result<Self, Failure> {
-        let path = scratch.join(format!("notify-{site}"));
+        let file = Self::file(node, scratch);
+        let original = crate::binary::repository().join(node.original());
+        fs::copy(&original, &file)
+            .map_err(while_doing(format!("copying {}", original.display())))?;
+        let path = scratch.join(format!("notify-{}", node.stem()));
         let notify = UnixDatagram::bind(&path)
             .map_err(while_doing(format!("making the socket {}", path.display())))?;
         let mut child = Command::new(lictor)
             .arg("run")
-            .arg(Self::file(site))
-            .current_dir(crate::binary::repository())
+            .arg(&file)
             .env("NOTIFY_SOCKET", &path)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
-            // Ctrl-C is for the demo, which then ends the gateways in order.
+            // Ctrl-C is for the demo, which then ends the proxies in order.
             .process_group(0)
             .spawn()
             .map_err(while_doing(format!("starting {}", lictor.display())))?;
         let log = child.stderr.take();
-        let gateway = Self { site, child };
+        let proxy = Self { node, child };
 
         let sender = events.clone();
         thread::spawn(move || {
@@ -57,7 +61,7 @@ impl Gateway {
             while let Ok(length) = notify.recv(&mut message) {
                 let message = String::from_utf8_lossy(message.get(..length).unwrap_or_default());
                 if message.lines().any(|line| line == "READY=1")
-                    && sender.send(Event::Ready(site)).is_err()
+                    && sender.send(Event::Ready(node)).is_err()
                 {
                     return;
                 }
@@ -70,7 +74,7 @@ impl Gateway {
                 let Ok(line) = line else { break };
                 match serde_json::from_str(&line) {
                     Ok(record) => {
-                        if sender.send(Event::Logged(site, Record(record))).is_err() {
+                        if sender.send(Event::Logged(node, Record(record))).is_err() {
                             return;
                         }
                     }
@@ -78,29 +82,29 @@ impl Gateway {
                 }
             }
             // Nobody listens any more when the demo itself is ending.
-            let _ = sender.send(Event::Gone(site, said));
+            let _ = sender.send(Event::Gone(node, said));
         });
-        Ok(gateway)
+        Ok(proxy)
     }
 
-    /// Asks the gateway to finish what it carries and to end; [`Event::Gone`] says when it has.
+    /// Asks it to finish what it carries and to end; [`Event::Gone`] says when it has.
     pub(crate) fn drain(&self) -> Result<(), Failure> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)
-            .map_err(while_doing(format!("stopping gateway {}", self.site)))
+            .map_err(while_doing(format!("stopping {}", self.node)))
     }
 
-    /// The exit status of a gateway that has ended.
+    /// The exit status of one that has ended.
     pub(crate) fn ended(mut self) -> Result<ExitStatus, Failure> {
-        let what = format!("waiting for gateway {}", self.site);
+        let what = format!("waiting for {}", self.node);
         self.child.wait().map_err(while_doing(what))
     }
 
-    pub(crate) fn site(&self) -> Site {
-        self.site
+    pub(crate) fn node(&self) -> Node {
+        self.node
     }
 }
 
-impl Drop for Gateway {
+impl Drop for Proxy {
     fn drop(&mut self) {
         // Does nothing to one that has ended already.
         let _ = self.child.kill();
