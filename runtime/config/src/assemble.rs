@@ -2,6 +2,7 @@
 
 use plan::intentions::DefaultAction;
 
+use crate::consul::consul;
 use crate::document::Raw;
 use crate::entries::{ConfigEntries, ConfigEntry};
 use crate::error::{Errors, Note};
@@ -23,6 +24,7 @@ pub(crate) fn assemble(
     let mut errors = Errors::default();
     let entries = gather_entries(raw.entries, &mut errors);
     let runtime = runtime(&raw.stanzas, &mut errors, &mut notes);
+    let consul = consul(&raw.stanzas, &mut errors);
     let trust = trust(&raw.stanzas, files, &mut errors, &mut notes);
     let mesh = mesh(&raw.stanzas, &entries, &trust, &mut errors, &mut notes);
     let registrations = register(
@@ -74,6 +76,7 @@ pub(crate) fn assemble(
         services,
         entries,
         runtime,
+        consul,
         notes,
     })
 }

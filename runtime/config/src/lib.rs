@@ -21,6 +21,7 @@ mod address;
 mod assemble;
 mod authorization;
 mod chain;
+mod consul;
 mod cursor;
 mod defaults;
 mod document;
@@ -55,6 +56,7 @@ mod trust;
 mod value;
 mod yaml;
 
+pub use consul::ConsulSettings;
 pub use cursor::MAX_DEPTH;
 pub use entries::{
     AccessLogs, BalanceConnections, ConfigEntries, Destination, ExportedService, ExportedServices,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use plan::TcpKeepalive;
 use plan::mesh::{GatewayRegistration, Mesh, SidecarRegistration};
 
+use crate::consul::ConsulSettings;
 use crate::entries::ConfigEntries;
 use crate::error::Note;
 use crate::fields::Place;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub entries: ConfigEntries,
     /// How the process runs.
     pub runtime: RuntimeSettings,
+    /// Where Consul is; `None` where the files do not say.
+    pub consul: Option<ConsulSettings>,
     /// The certificate and key files that were read, each once: to be watched like the configuration.
     pub files: Vec<PathBuf>,
     /// Where identities and roots were given, in the order of the files.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::address::{Address, EndpointItem};
+use crate::consul::ConsulStanza;
 use crate::fields::record;
 use crate::scalars::{Map, OwnAndOthers, Secret, Spot, words};
 
@@ -32,6 +33,8 @@ record! {
         remember_identities: Option<Spot<bool>>,
         /// Where the admin endpoint listens.
         admin: Option<Spot<Option<SocketAddr>>>,
+        /// Where Consul is.
+        consul: Option<ConsulStanza>,
         /// Logging.
         log: Option<LogStanza>,
         /// Limits.

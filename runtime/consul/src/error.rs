@@ -10,6 +10,8 @@ use wire::http1;
 pub enum Error {
     /// An address cannot be used.
     Address(String, &'static str),
+    /// An environment variable cannot be used.
+    Variable(&'static str, &'static str),
     /// A file cannot be read.
     File(PathBuf, io::Error),
     /// The TLS settings cannot be used, or this build has no TLS.
@@ -42,6 +44,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(text, why) => write!(f, "{text:?} is no address of Consul's http api: {why}"),
+            Self::Variable(name, why) => write!(f, "{name}: {why}"),
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Tls(why) => write!(f, "tls to Consul: {why}"),
             Self::Unreachable(address, error) => {

@@ -19,6 +19,7 @@ pub mod answers;
 pub mod assemble;
 mod client;
 mod connection;
+mod environment;
 mod error;
 pub mod explain;
 pub mod gateway;
