@@ -333,7 +333,7 @@ impl Maker<'_> {
             connect_timeout: self.timeout(timeout),
             max_connections: limits.max_connections,
             max_pending: limits.max_pending_requests,
-            outlier_detection: passive.as_ref().map(outlier_detection),
+            outlier_detection: Some(outlier_detection(&passive.unwrap_or_default())),
         };
         (self.reasons.len() == before).then_some(made)
     }

@@ -190,6 +190,18 @@ fn stats(told: &Told) -> String {
         &[("", counters.connect_failures.get())],
     );
     metric(
+        "lictor_endpoint_ejections_total",
+        "counter",
+        "How often an endpoint was left out for its failures.",
+        &[("", counters.ejections.get())],
+    );
+    metric(
+        "lictor_failover_connections_total",
+        "counter",
+        "How often a connection went to a target of failover.",
+        &[("", counters.failovers.get())],
+    );
+    metric(
         "lictor_accept_paused_total",
         "counter",
         "How often accepting paused for want of descriptors or memory.",

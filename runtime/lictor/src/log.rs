@@ -22,12 +22,18 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(10);
 /// How many lines of one cause are shown in a period.
 const SHOWN: u32 = 5;
 
+/// What is limited beside causes: events that a failing endpoint can make many of.
+const BESIDE: [&str; 3] = ["endpoint_ejected", "endpoint_returned", "failed_over"];
+const EJECTED: usize = Cause::ALL.len();
+const RETURNED: usize = EJECTED + 1;
+const FAILED_OVER: usize = EJECTED + 2;
+
 /// The log.
 pub(crate) struct Log {
     settings: Cell<LogSettings>,
     lines: Lines,
-    /// Lines of each cause in this period.
-    counts: RefCell<[u32; Cause::ALL.len()]>,
+    /// Lines of each cause in this period, and then of each of [`BESIDE`].
+    counts: RefCell<[u32; Cause::ALL.len() + BESIDE.len()]>,
     /// Woken when a cause has lines in this period, so that the period has an end.
     begun: RefCell<Option<Waker>>,
 }
@@ -97,26 +103,27 @@ impl Log {
     /// Ends a period: tells what was not shown.
     pub(crate) fn end_period(&self) {
         let counts = self.counts.take();
-        for (cause, count) in Cause::ALL.iter().zip(counts) {
+        let causes = Cause::ALL
+            .iter()
+            .map(|cause| ("refused", "cause", cause.name()));
+        let beside = BESIDE.iter().map(|event| (*event, "what", "the same"));
+        for ((event, key, what), count) in causes.chain(beside).zip(counts) {
             if count > SHOWN {
                 let suppressed = count - SHOWN;
-                self.line(
-                    LogLevel::Warn,
-                    "refused",
-                    &[
-                        ("cause", &cause.name()),
-                        ("suppressed", &suppressed),
-                        ("seconds", &PERIOD.as_secs()),
-                    ],
-                );
+                let fields: [Field<'_>; 3] = [
+                    (key, &what),
+                    ("suppressed", &suppressed),
+                    ("seconds", &PERIOD.as_secs()),
+                ];
+                self.line(LogLevel::Warn, event, &fields);
             }
         }
     }
 
-    /// Whether another line of this cause may be shown.
-    fn admits(&self, cause: Cause) -> bool {
+    /// Whether another line of this kind, a cause or one of [`BESIDE`], may be shown.
+    fn admits(&self, kind: usize) -> bool {
         let mut counts = self.counts.borrow_mut();
-        let Some(count) = counts.get_mut(cause as usize) else {
+        let Some(count) = counts.get_mut(kind) else {
             return true;
         };
         *count = count.saturating_add(1);
@@ -132,7 +139,7 @@ impl Log {
 impl Observer for Log {
     fn observe(&self, event: &Event<'_>) {
         match *event {
-            Event::Refused { cause, .. } if !self.admits(cause) => {}
+            Event::Refused { cause, .. } if !self.admits(cause as usize) => {}
             Event::Refused {
                 cause,
                 client,
@@ -184,7 +191,7 @@ impl Observer for Log {
                 end,
             } => {
                 if let proxy::End::Cut(cause) = end
-                    && !self.admits(cause)
+                    && !self.admits(cause as usize)
                 {
                     return;
                 }
@@ -212,6 +219,27 @@ impl Observer for Log {
                 );
             }
             Event::AcceptResumed => self.info("accept_resumed", &[]),
+            Event::FailedOver { cluster, to, back } if self.admits(FAILED_OVER) => {
+                let event = if back { "failed_back" } else { "failed_over" };
+                let fields: [Field<'_>; 2] = [("cluster", &cluster), ("to", &to)];
+                self.line(LogLevel::Warn, event, &fields);
+            }
+            Event::EndpointEjected {
+                cluster,
+                endpoint,
+                lasting,
+            } if self.admits(EJECTED) => {
+                let fields: [Field<'_>; 3] = [
+                    ("cluster", &cluster),
+                    ("endpoint", &endpoint),
+                    ("seconds", &Seconds(lasting)),
+                ];
+                self.line(LogLevel::Warn, "endpoint_ejected", &fields);
+            }
+            Event::EndpointReturned { cluster, endpoint } if self.admits(RETURNED) => {
+                let fields: [Field<'_>; 2] = [("cluster", &cluster), ("endpoint", &endpoint)];
+                self.info("endpoint_returned", &fields);
+            }
             Event::NameResolved { name, addresses } => {
                 self.info(
                     "name_resolved",

@@ -258,7 +258,7 @@ pub struct Upstream {
     pub max_connections: Option<u32>,
     /// `limits.max_pending_requests`, for each target: connections that wait to be connected.
     pub max_pending: Option<u32>,
-    /// `passive_health_check`.
+    /// `passive_health_check`; without one Consul lets Envoy's defaults hold.
     pub outlier_detection: Option<OutlierDetection>,
 }
 

@@ -64,6 +64,11 @@ impl Maker<'_> {
         let server_name = server_name(target, self.mesh);
         let name = format!("{}~{}~{kind}{server_name}", sidecar.id, upstream.name);
         let tls = self.tls(target, server_name);
+        let mut outlier_detection = upstream.outlier_detection.clone();
+        if let Some(rules) = outlier_detection.as_mut().filter(|_| target.peer.is_some()) {
+            // A peer's gateways stand for all of its instances, and nobody here knows the health of those.
+            rules.max_ejection_percent = 100;
+        }
         Cluster {
             name: name.to_ascii_lowercase(),
             traffic: Traffic::Service,
@@ -77,7 +82,7 @@ impl Maker<'_> {
             connect_timeout: resolver.connect_timeout.unwrap_or(upstream.connect_timeout),
             max_connections: upstream.max_connections,
             max_pending: upstream.max_pending,
-            outlier_detection: upstream.outlier_detection.clone(),
+            outlier_detection,
             keepalive: None,
             tls,
         }

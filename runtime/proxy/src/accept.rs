@@ -340,7 +340,8 @@ fn alert_for(cause: Cause) -> Option<&'static [u8]> {
         | Cause::NameResolution
         | Cause::ConnectFailed
         | Cause::ConnectTimeout
-        | Cause::ClusterLimit => &INTERNAL_ERROR,
+        | Cause::ClusterLimit
+        | Cause::PendingLimit => &INTERNAL_ERROR,
         _ => return None,
     })
 }

@@ -13,7 +13,7 @@ use plan::{
 };
 
 use crate::tls::Options as TlsOptions;
-use crate::{chain::Materials, secure, slab::Ticket, unusable::Unusable};
+use crate::{chain::Materials, outliers::Outliers, secure, slab::Ticket, unusable::Unusable};
 
 /// What is known of a host name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,15 @@ pub(crate) enum NoTarget {
     Unresolved(String),
     /// All were tried.
     AllTried,
+}
+
+/// Why a cluster takes no more connections, and how many it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// `max_connections` are there.
+    Connections(u32),
+    /// `max_pending` are being made.
+    Pending(u32),
 }
 
 /// What it takes to originate TLS, and what that was made from.
@@ -85,8 +94,13 @@ pub(crate) struct Cluster {
     tls: RefCell<Option<UpstreamContext>>,
     targets: RefCell<Vec<Target>>,
     balancer: RefCell<Balancer>,
+    outliers: RefCell<Outliers>,
     /// Connections being made or open.
     connections: Cell<u32>,
+    /// Of these, the ones being made.
+    pending: Cell<u32>,
+    /// Where connections went lately: 0 is here, others are places in the failover, from 1.
+    pub(crate) active: Cell<usize>,
     /// Open connections by target; kept only for least request.
     loads: RefCell<BTreeMap<Address, u32>>,
     /// The Plan has it no more.
@@ -104,7 +118,10 @@ impl Cluster {
             tls: RefCell::new(tls),
             targets: RefCell::new(targets),
             balancer: RefCell::default(),
+            outliers: RefCell::default(),
             connections: Cell::new(0),
+            pending: Cell::new(0),
+            active: Cell::new(0),
             loads: RefCell::default(),
             removed: Cell::new(false),
             waiting: RefCell::default(),
@@ -122,14 +139,62 @@ impl Cluster {
         if *self.spec.borrow() == *spec {
             return false;
         }
+        if spec.outlier_detection.is_none() {
+            self.outliers.take();
+        }
         *self.spec.borrow_mut() = spec.clone();
         self.refresh(names);
         true
     }
 
-    /// Works the targets out anew, after a name's addresses have changed.
+    /// Works the targets out anew, after a name's addresses have changed or an endpoint was left out or has returned.
     pub(crate) fn refresh(&self, names: &Names) {
-        *self.targets.borrow_mut() = targets(&self.spec.borrow(), names);
+        let mut fresh = targets(&self.spec.borrow(), names);
+        let mut outliers = self.outliers.borrow_mut();
+        if !outliers.is_empty() {
+            outliers.retain(|address| fresh.iter().any(|target| target.address == *address));
+            for target in &mut fresh {
+                if outliers.is_ejected(&target.address) {
+                    target.health = Health::Unhealthy;
+                }
+            }
+        }
+        *self.targets.borrow_mut() = fresh;
+    }
+
+    /// Whether there is an endpoint that is thought to work, or that may turn out to once its name is resolved.
+    pub(crate) fn is_usable(&self, names: &Names) -> bool {
+        let targets = self.targets.borrow();
+        let healthy = |target: &Target| target.health == Health::Healthy;
+        targets.iter().any(healthy)
+            || targets.is_empty() && why_empty(&self.spec.borrow(), names) == NoTarget::Resolving
+    }
+
+    /// Notes that an endpoint could not be connected; the tick until which it is left out from now on, if it is.
+    pub(crate) fn note_failure(
+        &self,
+        target: &Address,
+        now: u32,
+        chance: impl FnOnce(u32) -> u32,
+    ) -> Option<u32> {
+        let spec = self.spec.borrow();
+        let rules = spec.outlier_detection.as_ref()?;
+        let targets = self.targets.borrow();
+        if !targets.iter().any(|known| known.address == *target) {
+            return None;
+        }
+        let mut outliers = self.outliers.borrow_mut();
+        outliers.failed(target, targets.len(), rules, now, chance)
+    }
+
+    /// The endpoints that are left out no more.
+    pub(crate) fn returned(&self, now: u32) -> Vec<Address> {
+        self.outliers.borrow_mut().returned(now)
+    }
+
+    /// The tick at which the next endpoint is left out no more.
+    pub(crate) fn next_return(&self) -> Option<u32> {
+        self.outliers.borrow().next_return()
     }
 
     pub(crate) fn tls(&self) -> std::cell::Ref<'_, Option<UpstreamContext>> {
@@ -157,28 +222,40 @@ impl Cluster {
         targets.iter().any(v6) && !targets.iter().all(v6)
     }
 
-    /// Notes a connection, unless the cluster has all that it may have.
-    pub(crate) fn enter(&self) -> bool {
-        let count = self.connections.get();
-        if self
-            .spec
-            .borrow()
-            .max_connections
-            .is_some_and(|most| count >= most)
-        {
-            return false;
+    /// Notes a connection to be made, unless the cluster has all that it may have.
+    pub(crate) fn enter(&self) -> Result<(), Full> {
+        let (count, pending) = (self.connections.get(), self.pending.get());
+        let spec = self.spec.borrow();
+        if let Some(most) = spec.max_connections.filter(|most| count >= *most) {
+            return Err(Full::Connections(most));
+        }
+        if let Some(most) = spec.max_pending.filter(|most| pending >= *most) {
+            return Err(Full::Pending(most));
         }
         self.connections.set(count + 1);
-        true
+        self.pending.set(pending + 1);
+        Ok(())
     }
 
-    /// Notes that a connection which had entered is over.
+    /// Notes that a connection which had entered was never made.
+    pub(crate) fn abandon(&self) {
+        self.pending.set(self.pending.get().saturating_sub(1));
+        self.leave();
+    }
+
+    /// Notes that a connection which had been made is over.
     pub(crate) fn leave(&self) {
         self.connections
             .set(self.connections.get().saturating_sub(1));
     }
 
+    /// Notes that a connection is made, TLS included.
     pub(crate) fn note_connected(&self, target: &Address) {
+        self.pending.set(self.pending.get().saturating_sub(1));
+        let mut outliers = self.outliers.borrow_mut();
+        if !outliers.is_empty() {
+            outliers.succeeded(target);
+        }
         if matches!(self.spec.borrow().balance, Balance::LeastRequest { .. }) {
             *self.loads.borrow_mut().entry(target.clone()).or_default() += 1;
         }
@@ -409,8 +486,55 @@ mod tests {
     #[test]
     fn the_limit_of_connections_holds() {
         let cluster = Cluster::new(spec(vec![], Discovery::StrictDns), None, &Names::new());
-        assert!(cluster.enter() && cluster.enter() && !cluster.enter());
-        cluster.leave();
-        assert!(cluster.enter());
+        assert_eq!((cluster.enter(), cluster.enter()), (Ok(()), Ok(())));
+        assert_eq!(cluster.enter(), Err(Full::Connections(2)));
+        cluster.abandon();
+        assert_eq!(cluster.enter(), Ok(()));
+    }
+
+    #[test]
+    fn the_limit_of_connections_being_made_holds_and_those_made_do_not_count() {
+        let mut spec = spec(vec![], Discovery::StrictDns);
+        spec.max_connections = None;
+        spec.max_pending = Some(1);
+        let cluster = Cluster::new(spec, None, &Names::new());
+        assert_eq!(cluster.enter(), Ok(()));
+        assert_eq!(cluster.enter(), Err(Full::Pending(1)));
+        let address = SocketAddr::from(([10, 0, 0, 1], 1));
+        cluster.note_connected(&address.into());
+        assert_eq!(cluster.enter(), Ok(()));
+        cluster.abandon();
+        assert_eq!(cluster.enter(), Ok(()));
+    }
+
+    #[test]
+    fn a_cluster_is_usable_while_an_endpoint_is_healthy_and_not_left_out() {
+        let address = |number| SocketAddr::from(([10, 0, 0, number], 1));
+        let endpoint = |number, health| Endpoint {
+            address: EndpointAddress::Socket(address(number)),
+            weight: 1,
+            health,
+        };
+        let names = Names::new();
+        let mut spec = spec(
+            vec![endpoint(1, Health::Healthy), endpoint(2, Health::Unhealthy)],
+            Discovery::StrictDns,
+        );
+        spec.outlier_detection = Some(plan::OutlierDetection {
+            consecutive_5xx: 1,
+            ..plan::OutlierDetection::default()
+        });
+        let cluster = Cluster::new(spec, None, &names);
+        assert!(cluster.is_usable(&names));
+        let until = cluster.note_failure(&address(1).into(), 0, |_| 0);
+        cluster.refresh(&names);
+        assert!(!cluster.is_usable(&names));
+        // There is nothing better, so it is still tried.
+        let pick = || cluster.pick(&mut Tried::default(), CLIENT, |_| 0, &names);
+        assert!(pick().is_ok());
+        assert_eq!(cluster.returned(until.unwrap()), [address(1).into()]);
+        cluster.refresh(&names);
+        assert!(cluster.is_usable(&names));
+        assert_eq!(pick(), Ok(address(1).into()));
     }
 }

@@ -7,7 +7,7 @@
 //! The ClientHello is sent as soon as the kernel takes it. That send is also how an attempt is found to have succeeded
 //! or failed, so a connect to this machine or to a near one often costs no event at all.
 
-use std::{io, os::fd::OwnedFd, path::Path, rc::Rc, time::Duration};
+use std::{fmt, io, os::fd::OwnedFd, path::Path, rc::Rc, time::Duration};
 
 use crate::tls::Outgoing;
 use plan::{Address, balance::Tried};
@@ -18,13 +18,14 @@ use sys::{
 };
 
 use crate::{
-    cluster::{Cluster, NoTarget},
+    cluster::{Cluster, Full, NoTarget},
     engine::{Engine, chance, ticks},
     event::{Cause, add},
+    failover::Course,
     flow::{Attempt, Dialing, Greeting, Sealing, Secured, Stage},
     relaying::Start,
     slab::Ticket,
-    token::Token,
+    token::{ATTEMPT_ROLES, Token},
 };
 
 /// How long an attempt may be silent before the next is made beside it, when the other address family could be the
@@ -46,18 +47,54 @@ impl Engine {
         cluster: Rc<Cluster>,
         server_name: &str,
         first: Vec<u8>,
-        mut secured: Secured,
+        secured: Secured,
     ) {
         let Some(flow) = self.flows.get_mut(ticket) else {
             return;
         };
-        if !cluster.enter() {
-            flow.server_name = Some(server_name.into());
-            let detail = format_args!(
-                "cluster {} has all the connections that it may have",
-                cluster.name
-            );
-            return self.refuse(ticket, Cause::ClusterLimit, detail);
+        // One read stops at a ClientHello's longest; what else had come is no new event.
+        let client_ready = match &flow.stage {
+            Stage::Greeting(greeting) => greeting.awaited,
+            _ => false,
+        };
+        if secured.client.is_none() && !self.watch_client(ticket) {
+            return;
+        }
+        let (course, cluster) = self.choose(cluster);
+        let way = Way {
+            cluster,
+            course,
+            server_name: server_name.into(),
+            first,
+            secured,
+            client_ready,
+            client_hung_up: false,
+        };
+        self.dial_by(ticket, way);
+    }
+
+    /// Starts to connect a flow to this cluster.
+    pub(crate) fn dial_by(&mut self, ticket: Ticket, way: Way) {
+        let Way {
+            cluster,
+            course,
+            server_name,
+            first,
+            mut secured,
+            client_ready,
+            client_hung_up,
+        } = way;
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return;
+        };
+        if let Err(full) = cluster.enter() {
+            flow.server_name = Some(server_name);
+            let (cause, most, what) = match full {
+                Full::Connections(most) => (Cause::ClusterLimit, most, "connections"),
+                Full::Pending(most) => (Cause::PendingLimit, most, "connections being made"),
+            };
+            let detail = format_args!("cluster {} may have {most} {what}", cluster.name);
+            return self.refuse(ticket, cause, detail);
         }
         let mut hello = first;
         if let Some(context) = cluster.client_context() {
@@ -69,38 +106,25 @@ impl Engine {
             match begun {
                 Ok(session) => secured.upstream = Some(Box::new(session)),
                 Err(error) => {
-                    cluster.leave();
+                    cluster.abandon();
                     return self.refuse(ticket, Cause::UpstreamTls, format_args!("{error}"));
                 }
             }
             secured.early = std::mem::replace(&mut hello, wire.bytes().to_vec());
         }
-        let watched = secured.client.is_some();
-        let deadline = self
-            .now
-            .saturating_add(ticks(cluster.spec().connect_timeout));
-        // One read stops at a ClientHello's longest; what else had come is no new event.
-        let awaited = match &flow.stage {
-            Stage::Greeting(greeting) => greeting.awaited,
-            _ => false,
-        };
-        if !watched && !self.watch_client(ticket) {
-            return cluster.leave();
-        }
-        let Some(flow) = self.flows.get_mut(ticket) else {
-            return;
-        };
+        let connect_timeout = ticks(cluster.spec().connect_timeout);
         flow.stage = Stage::Dialing(Box::new(Dialing {
             cluster,
+            course,
             hello,
-            server_name: server_name.into(),
+            server_name,
             secured,
             tried: Tried::default(),
             attempts: heapless::Vec::new(),
             next_role: 0,
-            deadline,
-            client_ready: awaited,
-            client_hung_up: false,
+            deadline: self.now.saturating_add(connect_timeout),
+            client_ready,
+            client_hung_up,
             failure: None,
         }));
         self.dial_on(ticket);
@@ -167,12 +191,19 @@ impl Engine {
                 Err(NoTarget::NoEndpoints) => {
                     let cluster = Rc::clone(&dialing.cluster);
                     let detail = format_args!("cluster {} has no endpoints", cluster.name);
-                    return self.refuse(ticket, Cause::NoEndpoints, detail);
+                    return self.fail(ticket, Cause::NoEndpoints, detail);
                 }
                 Err(NoTarget::Unresolved(reason)) => {
-                    return self.refuse(ticket, Cause::NameResolution, format_args!("{reason}"));
+                    return self.fail(ticket, Cause::NameResolution, format_args!("{reason}"));
                 }
             }
+        }
+    }
+
+    /// Goes on to the next cluster, or refuses.
+    fn fail(&mut self, ticket: Ticket, cause: Cause, detail: fmt::Arguments<'_>) {
+        if !self.fail_over(ticket) {
+            self.refuse(ticket, cause, detail);
         }
     }
 
@@ -207,9 +238,11 @@ impl Engine {
             }
             Err(error) => {
                 add(&self.counters.connect_failures, 1);
-                let exhausted = is_exhaustion(&error);
-                if exhausted {
+                let cluster = Rc::clone(&dialing.cluster);
+                if is_exhaustion(&error) {
                     self.pause_accepting(&error);
+                } else {
+                    self.note_failure(&cluster, &target);
                 }
                 if let Some(Stage::Dialing(dialing)) =
                     self.flows.get_mut(ticket).map(|flow| &mut flow.stage)
@@ -221,10 +254,16 @@ impl Engine {
         };
         if dialing.attempts.is_full() {
             // The oldest has been silent through the patience for all the others.
-            dialing.attempts.remove(0);
+            let silent = dialing.attempts.remove(0).target;
+            let cluster = Rc::clone(&dialing.cluster);
+            self.note_failure(&cluster, &silent);
         }
+        let Some(Stage::Dialing(dialing)) = self.flows.get_mut(ticket).map(|flow| &mut flow.stage)
+        else {
+            return true;
+        };
         let role = dialing.next_role;
-        dialing.next_role = (role + 1) % crate::token::ATTEMPT_ROLES;
+        dialing.next_role = (role + 1) % ATTEMPT_ROLES;
         if self
             .epoll
             .add(
@@ -299,6 +338,14 @@ impl Engine {
         match sent {
             Ok(Moved::Bytes(sent)) => {
                 let attempt = dialing.attempts.remove(at);
+                // Those before it had more time and have not answered.
+                let cluster = Rc::clone(&dialing.cluster);
+                let outpaced = dialing.attempts.iter().take(at);
+                let outpaced: heapless::Vec<Address, { ATTEMPT_ROLES as usize - 1 }> =
+                    outpaced.map(|silent| silent.target.clone()).collect();
+                for silent in &outpaced {
+                    self.note_failure(&cluster, silent);
+                }
                 self.establish(ticket, attempt, sent);
                 if event.readable() {
                     self.on_upstream(ticket, role, event);
@@ -306,9 +353,11 @@ impl Engine {
             }
             Ok(Moved::WouldBlock | Moved::End) => {}
             Err(error) => {
-                let failed = dialing.attempts.remove(at);
-                dialing.failure = Some((failed.target, error));
+                let failed = dialing.attempts.remove(at).target;
+                dialing.failure = Some((failed.clone(), error));
                 add(&self.counters.connect_failures, 1);
+                let cluster = Rc::clone(&dialing.cluster);
+                self.note_failure(&cluster, &failed);
                 self.dial_on(ticket);
             }
         }
@@ -328,6 +377,7 @@ impl Engine {
         };
         let Dialing {
             cluster,
+            course,
             hello,
             server_name,
             secured,
@@ -341,6 +391,7 @@ impl Engine {
             let sealing = Sealing {
                 upstream,
                 cluster,
+                course,
                 server_name,
                 secured,
                 unsent: rest,
@@ -372,12 +423,21 @@ impl Engine {
         let Stage::Dialing(dialing) = &mut flow.stage else {
             return;
         };
-        let (failure, cluster) = (dialing.failure.take(), Rc::clone(&dialing.cluster));
-        let silent: Vec<String> = dialing
-            .attempts
-            .iter()
-            .map(|attempt| attempt.target.to_string())
-            .collect();
+        let cluster = Rc::clone(&dialing.cluster);
+        let silent: heapless::Vec<Address, { ATTEMPT_ROLES as usize - 1 }> =
+            (dialing.attempts.iter().map(|it| it.target.clone())).collect();
+        for target in &silent {
+            self.note_failure(&cluster, target);
+        }
+        if self.fail_over(ticket) {
+            return;
+        }
+        let Some(Stage::Dialing(dialing)) = self.flows.get_mut(ticket).map(|flow| &mut flow.stage)
+        else {
+            return;
+        };
+        let failure = dialing.failure.take();
+        let silent: Vec<String> = silent.iter().map(ToString::to_string).collect();
         let name = &cluster.name;
         match (failure, silent.as_slice()) {
             (Some((target, error)), []) => {
@@ -410,6 +470,18 @@ fn connect(target: &Address, options: &TcpOptions) -> io::Result<Option<OwnedFd>
         Address::Inet(address) => socket::connect(*address, options).map(Some),
         Address::Unix(path) => unix::connect(Path::new(&**path)),
     }
+}
+
+/// A connection on its way to a cluster.
+pub(crate) struct Way {
+    pub(crate) cluster: Rc<Cluster>,
+    pub(crate) course: Course,
+    pub(crate) server_name: Box<str>,
+    /// What the client has sent.
+    pub(crate) first: Vec<u8>,
+    pub(crate) secured: Secured,
+    pub(crate) client_ready: bool,
+    pub(crate) client_hung_up: bool,
 }
 
 /// How long an attempt may be silent before the next is made.

@@ -27,6 +27,7 @@ use crate::{
     options::Options,
     proxy::Unfit,
     reserve::Reserve,
+    sealing::Blame,
     secure,
     slab::{Slab, Ticket},
     table::{Changes, Table},
@@ -72,6 +73,8 @@ pub(crate) struct Engine {
     /// How many of them each source has.
     pub(crate) sources: HashMap<IpAddr, u32>,
     accepting: Accepting,
+    /// The tick at which the next endpoint that is left out returns.
+    pub(crate) next_return: Option<u32>,
     draining: bool,
 }
 
@@ -116,6 +119,7 @@ impl Engine {
             greeters: VecDeque::new(),
             sources: HashMap::new(),
             accepting: Accepting::Normally,
+            next_return: None,
             draining: false,
         })
     }
@@ -320,6 +324,11 @@ impl Engine {
         u32::try_from(self.options.connections.min(MAX_SLOTS - 1)).unwrap_or(u32::MAX - 1)
     }
 
+    /// The wheel's index for the return of endpoints, just past that.
+    pub(crate) fn return_index(&self) -> u32 {
+        self.accept_index().saturating_add(1)
+    }
+
     fn read_clock(&mut self) {
         let elapsed = self.start.elapsed().as_millis() / TICK.as_millis();
         self.now = u32::try_from(elapsed).unwrap_or(u32::MAX);
@@ -331,6 +340,8 @@ impl Engine {
         for index in due.drain(..) {
             if index == self.accept_index() {
                 self.on_accept_timer();
+            } else if index == self.return_index() {
+                self.return_endpoints();
             } else if let Some(ticket) = self.flows.current(index) {
                 self.on_deadline(ticket);
             }
@@ -352,7 +363,7 @@ impl Engine {
             Stage::Sealing(sealing) => {
                 let target = sealing.upstream.target.clone();
                 let detail = format_args!("{target} did not set up TLS within the connect timeout");
-                self.refuse(ticket, Cause::UpstreamTls, detail);
+                self.seal_failed(ticket, Blame::Silence, detail);
             }
             Stage::Relaying(relaying) => {
                 let deadline = relaying.active + ticks(self.options.idle_timeout);

@@ -21,6 +21,8 @@ pub enum Cause {
     HandshakeLimit,
     /// The cluster's limit on connections.
     ClusterLimit,
+    /// The cluster's limit on connections that are being made.
+    PendingLimit,
     /// The first bytes are not TLS.
     NotTls,
     /// A ClientHello that breaks TLS's rules.
@@ -67,10 +69,11 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, in the order of the metrics.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::ConnectionLimit,
         Self::HandshakeLimit,
         Self::ClusterLimit,
+        Self::PendingLimit,
         Self::NotTls,
         Self::MalformedClientHello,
         Self::ClientHelloTooLong,
@@ -101,6 +104,7 @@ impl Cause {
             Self::ConnectionLimit => "connection_limit",
             Self::HandshakeLimit => "handshake_limit",
             Self::ClusterLimit => "cluster_limit",
+            Self::PendingLimit => "pending_limit",
             Self::NotTls => "not_tls",
             Self::MalformedClientHello => "malformed_client_hello",
             Self::ClientHelloTooLong => "client_hello_too_long",
@@ -236,6 +240,31 @@ pub enum Event<'a> {
     },
     /// New connections are accepted again.
     AcceptResumed,
+    /// New connections of a route go to another of its clusters than before.
+    FailedOver {
+        /// The cluster of the route.
+        cluster: &'a str,
+        /// The cluster that they go to now.
+        to: &'a str,
+        /// Whether that is the route's own again.
+        back: bool,
+    },
+    /// An endpoint has failed too often and is left out.
+    EndpointEjected {
+        /// Its cluster.
+        cluster: &'a str,
+        /// The endpoint.
+        endpoint: &'a Address,
+        /// For how long.
+        lasting: Duration,
+    },
+    /// An endpoint is left out no more.
+    EndpointReturned {
+        /// Its cluster.
+        cluster: &'a str,
+        /// The endpoint.
+        endpoint: &'a Address,
+    },
     /// A name has other addresses than before.
     NameResolved {
         /// The name.
@@ -273,6 +302,10 @@ pub struct Counters {
     pub received: Cell<u64>,
     /// Attempts to connect to an endpoint that failed.
     pub connect_failures: Cell<u64>,
+    /// How often an endpoint was left out for its failures.
+    pub ejections: Cell<u64>,
+    /// How often a connection went to a cluster of a failover.
+    pub failovers: Cell<u64>,
     /// How often accepting paused for want of descriptors or memory.
     pub accept_pauses: Cell<u64>,
     causes: [Cell<u64>; Cause::ALL.len()],

@@ -16,8 +16,8 @@ use plan::{Address, balance::Tried};
 use crate::tls::Session;
 
 use crate::{
-    chain::Chain, cluster::Cluster, event::Downstream, half::Half, table::Listener,
-    token::ATTEMPT_ROLES,
+    chain::Chain, cluster::Cluster, event::Downstream, failover::Course, half::Half,
+    table::Listener, token::ATTEMPT_ROLES,
 };
 
 /// A connection.
@@ -72,6 +72,7 @@ pub(crate) struct Opening {
 #[derive(Debug)]
 pub(crate) struct Dialing {
     pub(crate) cluster: Rc<Cluster>,
+    pub(crate) course: Course,
     /// What the upstream is sent first: what the client has sent, or our own ClientHello. Empty where neither is there.
     pub(crate) hello: Vec<u8>,
     pub(crate) server_name: Box<str>,
@@ -109,6 +110,7 @@ pub(crate) struct Secured {
 pub(crate) struct Sealing {
     pub(crate) upstream: Attempt,
     pub(crate) cluster: Rc<Cluster>,
+    pub(crate) course: Course,
     pub(crate) server_name: Box<str>,
     pub(crate) secured: Secured,
     /// What the upstream has not taken yet.

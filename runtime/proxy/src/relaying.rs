@@ -292,8 +292,8 @@ impl Engine {
         match &flow.stage {
             Stage::Greeting(greeting) if greeting.awaited => self.stop_awaiting(flow.source),
             Stage::Greeting(_) | Stage::Opening(_) | Stage::Relaying(_) => {}
-            Stage::Dialing(dialing) => dialing.cluster.leave(),
-            Stage::Sealing(sealing) => sealing.cluster.leave(),
+            Stage::Dialing(dialing) => dialing.cluster.abandon(),
+            Stage::Sealing(sealing) => sealing.cluster.abandon(),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Not a byte of the client's is sent before the upstream has proven to be one of those that the cluster accepts.
 
-use std::os::fd::AsFd as _;
+use std::{fmt, os::fd::AsFd as _, rc::Rc};
 
 use crate::tls::{Outgoing, Step};
 use sys::{
@@ -19,6 +19,15 @@ use crate::{
     relaying::Start,
     slab::Ticket,
 };
+
+/// Why TLS with an upstream was not set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// It closed or did not answer, as a gateway does that knows no way to the destination.
+    Silence,
+    /// What it said: somebody must look at that, and no failover should hide it.
+    Words,
+}
 
 impl Engine {
     /// An event on an upstream with which TLS is being set up.
@@ -38,11 +47,7 @@ impl Engine {
         }
         let target = upstream.target.clone();
         if event.writable() && flush(unsent, &upstream.socket).is_err() {
-            return self.refuse(
-                ticket,
-                Cause::UpstreamTls,
-                format_args!("{target} reset TLS"),
-            );
+            return self.seal_failed(ticket, Blame::Silence, format_args!("{target} reset TLS"));
         }
         loop {
             let Some(Flow {
@@ -61,7 +66,7 @@ impl Engine {
                     let detail = format_args!(
                         "{target} closed in the middle of TLS: no such name there, or no trust in us"
                     );
-                    return self.refuse(ticket, Cause::UpstreamTls, detail);
+                    return self.seal_failed(ticket, Blame::Silence, detail);
                 }
             };
             if !self.seal_on(ticket, flight.get_mut(..count).unwrap_or_default()) {
@@ -96,18 +101,31 @@ impl Engine {
         match (step, sent) {
             (Ok(Step::Handshaking), Ok(())) => return true,
             (Ok(Step::Established | Step::PeerClosed), Ok(())) => self.sealed(ticket),
-            (Err(error), _) => self.refuse(
-                ticket,
-                Cause::UpstreamTls,
-                format_args!("{target}: {error}"),
-            ),
-            (_, Err(error)) => self.refuse(
-                ticket,
-                Cause::UpstreamTls,
-                format_args!("{target}: {error}"),
-            ),
+            (Err(error), _) => {
+                self.seal_failed(ticket, Blame::Words, format_args!("{target}: {error}"))
+            }
+            (_, Err(error)) => {
+                self.seal_failed(ticket, Blame::Silence, format_args!("{target}: {error}"))
+            }
         }
         false
+    }
+
+    /// TLS with the upstream was not set up.
+    pub(crate) fn seal_failed(&mut self, ticket: Ticket, blame: Blame, detail: fmt::Arguments<'_>) {
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return;
+        };
+        let Stage::Sealing(sealing) = &flow.stage else {
+            return;
+        };
+        let cluster = Rc::clone(&sealing.cluster);
+        let target = sealing.upstream.target.clone();
+        self.note_failure(&cluster, &target);
+        if blame == Blame::Silence && self.fail_over(ticket) {
+            return;
+        }
+        self.refuse(ticket, Cause::UpstreamTls, detail);
     }
 
     /// The upstream is who it should be: what has waited for that goes on its way.
@@ -128,6 +146,7 @@ impl Engine {
             unsent,
             client_ready,
             client_hung_up,
+            ..
         } = *sealing;
         let (mut out, mut back) = (Outgoing::new(), Outgoing::new());
         out.extend(&unsent);
