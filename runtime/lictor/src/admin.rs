@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) draining: Cell<bool>,
     pub(crate) reloads: Cell<u64>,
     pub(crate) reloads_refused: Cell<u64>,
+    /// As it was at the start: asking takes system calls, and may load a module.
+    pub(crate) kernel_tls: bool,
 }
 
 /// What the pages tell of.
@@ -206,6 +208,12 @@ fn stats(told: &Told) -> String {
         "counter",
         "How often accepting paused for want of descriptors or memory.",
         &[("", counters.accept_pauses.get())],
+    );
+    metric(
+        "lictor_kernel_tls_offered",
+        "gauge",
+        "Whether the kernel offers TLS on sockets (kTLS); it is not used.",
+        &[("", u64::from(state.kernel_tls))],
     );
     metric(
         "lictor_reloads_total",

@@ -127,13 +127,19 @@ pub(crate) struct Explain {
 
 pub(crate) fn print_version() -> Exit {
     println!(
-        "lictor {} for {}\nfeatures: mesh-gateway (SNI passthrough), splice, local file (HCL, JSON, YAML){}",
+        "lictor {} for {}\nfeatures: mesh-gateway (SNI passthrough), splice, local file (HCL, JSON, YAML){}\n\
+         kernel TLS: {} by this kernel, not used",
         env!("CARGO_PKG_VERSION"),
         env!("LICTOR_TARGET"),
         if cfg!(feature = "sidecar") {
             ", sidecar (TLS 1.2 and 1.3)"
         } else {
             ""
+        },
+        if sys::ktls::is_offered() {
+            "offered"
+        } else {
+            "not offered"
         },
     );
     Exit::Ok

@@ -133,7 +133,10 @@ fn start(arguments: &Run) -> io::Result<Exit> {
         log.info("listening", &[("name", &name), ("address", &address)]);
     }
     let executor = Rc::new(LocalExecutor::new());
-    let state = Rc::new(admin::State::default());
+    let state = Rc::new(admin::State {
+        kernel_tls: sys::ktls::is_offered(),
+        ..admin::State::default()
+    });
     if let Some(address) = runtime.admin {
         match admin::bind(address) {
             Ok(listener) => {

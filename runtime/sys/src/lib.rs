@@ -8,6 +8,7 @@
 pub mod directory;
 pub mod epoll;
 pub mod inotify;
+pub mod ktls;
 pub mod limits;
 pub mod notify;
 pub mod pipe;
