@@ -280,6 +280,18 @@ fn a_reload_keeps_the_socket_changes_its_mode_and_removes_it_with_its_upstream()
     client.write_all(b"y").unwrap();
     app.read_exact(&mut [0]).unwrap();
 
+    // Taken away by somebody: it is there again after a reload of the same file.
+    fs::remove_file(&lab.socket).unwrap();
+    let mark = lab.web.lictor.log.mark();
+    lab.web.lictor.reload();
+    lab.web.lictor.log.event_after(mark, "reloaded", |_| true);
+    let mut another = dial(&lab.socket);
+    another.write_all(b"z").unwrap();
+    let mut its_app = lab.app.recv_timeout(DEADLINE).unwrap();
+    its_app.read_exact(&mut [0]).unwrap();
+    client.write_all(b"y").unwrap();
+    app.read_exact(&mut [0]).unwrap();
+
     let text = lab.web_file.to_string();
     let without: Vec<&str> = text
         .lines()

@@ -43,6 +43,8 @@ pub(crate) fn socket_mode(digits: &str) -> Result<u32, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -59,6 +61,21 @@ mod tests {
             &format!("{fits}b"),
         ] {
             assert!(socket_path(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_kept_as_it_was_written(path in "/?[a-z@\\x00/.é]{0,120}", digits in "[0-9+o ]{0,5}") {
+            if let Ok(address) = socket_path(&path) {
+                prop_assert_eq!(address.to_string(), path.clone());
+                prop_assert!(path.starts_with('/') && path.len() <= MAX_PATH_BYTES);
+            }
+            if let Ok(mode) = socket_mode(&digits) {
+                let plain = digits.trim_start_matches('0');
+                let written = if mode == 0 { String::new() } else { format!("{mode:o}") };
+                prop_assert_eq!(written, plain);
+            }
         }
     }
 

@@ -74,7 +74,7 @@ impl Engine {
                 self.observer.observe(&Event::Refused {
                     cause: Cause::ConnectionLimit,
                     client: flow.source,
-                    listener: &flow.listener.name,
+                    listener: &flow.listener.name.borrow(),
                     server_name: None,
                     detail: format_args!("limits.connections is {}", self.options.connections),
                 });
@@ -307,7 +307,7 @@ impl Engine {
         self.observer.observe(&Event::Refused {
             cause,
             client: flow.source,
-            listener: &flow.listener.name,
+            listener: &flow.listener.name.borrow(),
             server_name,
             detail,
         });

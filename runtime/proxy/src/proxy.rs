@@ -157,7 +157,7 @@ impl Proxy {
         listeners
             .map(|listening| {
                 (
-                    listening.listener.name.clone(),
+                    listening.listener.name.borrow().clone(),
                     listening.listener.address.clone(),
                 )
             })

@@ -222,7 +222,7 @@ impl Engine {
         self.observer.observe(&Event::Refused {
             cause: Cause::UpstreamTls,
             client: flow.source,
-            listener: &flow.listener.name,
+            listener: &flow.listener.name.borrow(),
             server_name: flow.server_name.as_deref(),
             detail: format_args!("{}: {error}", relaying.target),
         });

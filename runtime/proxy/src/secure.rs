@@ -131,7 +131,6 @@ pub fn unusable_parts(plan: &Plan) -> Vec<Unusable> {
     plan.identities
         .iter()
         .for_each(|it| note(identity(it).map(drop)));
-    plan.trust.iter().for_each(|it| note(roots(it).map(drop)));
     for chain in plan.listeners.iter().flat_map(|listener| &listener.chains) {
         if let Some(tls) = &chain.tls {
             let made = materials(plan, &tls.identity, &tls.trust);

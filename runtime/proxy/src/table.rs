@@ -29,7 +29,7 @@ const BACKLOG: i32 = 4096;
 /// A listener at work. Shared by the table and the flows that came in through it.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) name: String,
+    pub(crate) name: RefCell<String>,
     /// The address asked for; its port may be 0.
     configured: Address,
     /// The address it has.
@@ -99,7 +99,9 @@ impl Table {
         secure: &TlsOptions,
     ) -> Result<Changes, Unfit> {
         let mut changes = Changes::default();
-        if *plan == self.plan {
+        self.drop_lost();
+        let listens = |wanted| self.place_of(wanted).is_some();
+        if *plan == self.plan && plan.listeners.iter().all(listens) {
             return Ok(changes);
         }
         // What can fail goes first: rules, TLS of clusters, sockets.
@@ -161,6 +163,7 @@ impl Table {
                     // Whoever took the file away took its mode along.
                     let _ = file.set_mode(wanted.mode);
                 }
+                listener.name.borrow_mut().clone_from(&wanted.name);
                 listener.inspect.set(wanted.inspect);
                 *listener.rules.borrow_mut() = rules;
             }
@@ -169,6 +172,16 @@ impl Table {
         changes.security_changed = true;
         self.plan = plan.clone();
         Ok(changes)
+    }
+
+    /// Lets go of unix sockets whose file was taken away, which nobody can reach: so that they are made anew.
+    fn drop_lost(&mut self) {
+        for place in &mut self.listeners {
+            let file = place.as_ref().and_then(|it| it.file.as_ref());
+            if file.is_some_and(|file| !file.is_ours()) {
+                *place = None;
+            }
+        }
     }
 
     fn apply_clusters(
@@ -265,7 +278,8 @@ impl Listener {
     /// same name too.
     fn is(&self, wanted: &plan::Listener) -> bool {
         let chosen_by_kernel = wanted.address.inet().is_some_and(|it| it.port() == 0);
-        self.configured == wanted.address && (!chosen_by_kernel || self.name == wanted.name)
+        self.configured == wanted.address
+            && (!chosen_by_kernel || *self.name.borrow() == wanted.name)
     }
 }
 
@@ -282,7 +296,7 @@ fn bind(wanted: &plan::Listener, plan: &Plan, tcp: &TcpOptions) -> io::Result<Li
         }
     };
     let listener = Rc::new(Listener {
-        name: wanted.name.clone(),
+        name: RefCell::new(wanted.name.clone()),
         configured: wanted.address.clone(),
         address,
         inspect: Cell::new(wanted.inspect),

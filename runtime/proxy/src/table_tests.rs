@@ -132,6 +132,29 @@ fn what_stays_the_same_is_not_touched() {
 }
 
 #[test]
+fn a_listener_that_is_kept_has_its_new_name_and_one_that_is_lost_is_made_anew() {
+    let path = std::env::temp_dir().join(format!("lictor-table-{}.sock", std::process::id()));
+    let named = |name: &str| Plan {
+        listeners: vec![plan::Listener {
+            address: Address::Unix(path.to_str().unwrap().into()),
+            ..listener(name, "127.0.0.1:0")
+        }],
+        ..Plan::default()
+    };
+    let mut table = Table::default();
+    assert_eq!(apply(&mut table, &named("api")).opened, [0]);
+    let changes = apply(&mut table, &named("db"));
+    assert_eq!((changes.opened.len(), changes.closed), (0, 0));
+    assert_eq!(*table.listening(0).unwrap().listener.name.borrow(), "db");
+
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(apply(&mut table, &named("db")).opened, [0]);
+    assert!(path.exists());
+    table.listeners.clear();
+    assert!(!path.exists());
+}
+
+#[test]
 fn an_address_that_is_taken_changes_nothing() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut table = Table::default();

@@ -28,6 +28,12 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
+    /// Whether it is there and the same: otherwise nobody can find the listener any more.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        identity(&self.path).is_ok_and(|now| now == self.identity)
+    }
+
     /// Gives it another mode; `None` leaves it as it is.
     ///
     /// # Errors
@@ -43,7 +49,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|now| now == self.identity) {
+        if self.is_ours() {
             // Gone in the meantime is as good; anything else is for the next start to take over.
             let _ = fs::remove_file(&self.path);
         }
@@ -176,6 +182,7 @@ mod tests {
         // Somebody else's by now: it stays.
         fs::rename(&path, home.join("ours")).unwrap();
         let theirs = UnixListener::bind(&path).unwrap();
+        assert!(!file.is_ours());
         drop(file);
         assert!(path.exists());
         drop(theirs);
