@@ -2,10 +2,13 @@
 //! peers. One behaviour a file, each named for what is true if its tests pass.
 
 mod alike;
+mod balancing;
 mod beside_envoy;
 mod chains;
 mod changes_bite;
 mod check_tells;
+mod failing_endpoints;
+mod failover;
 mod hostile_tls;
 mod inbound;
 mod intentions_decide;

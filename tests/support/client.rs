@@ -1,7 +1,9 @@
 //! A client's side of a connection: greet with a server name, talk, and see how it ends.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
 use crate::hello::Hello;
 use crate::wait::DEADLINE;
@@ -12,6 +14,25 @@ use crate::wait::DEADLINE;
 /// When it cannot be made.
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the gateway listens");
+    patient(&stream);
+    stream
+}
+
+/// The same, from this address of ours.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn connect_from(source: Ipv4Addr, address: SocketAddr) -> TcpStream {
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    );
+    let socket = socket.expect("a socket can be made");
+    bind(&socket, &SocketAddr::from((source, 0))).expect("the address is ours");
+    rustix::net::connect(&socket, &address).expect("the gateway listens");
+    let stream = TcpStream::from(socket);
     patient(&stream);
     stream
 }

@@ -11,6 +11,7 @@ pub mod envoy;
 pub mod envoy_sidecar;
 pub mod flawed;
 pub mod hello;
+pub mod instances;
 pub mod lab;
 pub mod link;
 pub mod log;
