@@ -2,10 +2,11 @@
 //! and service managers go by.
 
 use std::net::TcpListener;
-use std::process::Output;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
 
 use support::lab::{GatewayFile, sni};
-use support::process::{Launch, lictor};
+use support::process::{Launch, binary, lictor};
 use support::temp::TempDir;
 
 const USAGE: Option<i32> = Some(64);
@@ -46,6 +47,20 @@ fn check_says_what_would_run() {
     ] {
         assert!(said.contains(part), "nothing of {part} in:\n{said}");
     }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
+    let home = TempDir::new();
+    let file = home.write("gateway.hcl", gateway_file());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(binary());
+    command.arg("check").arg(file).stdout(writer);
+    let output = command.output().unwrap();
+    // SIGPIPE, as of any program before `head` (signal(7)).
+    assert_eq!(output.status.signal(), Some(13), "{output:?}");
+    assert_eq!(text(&output.stderr), "");
 }
 
 #[test]

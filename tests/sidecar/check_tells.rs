@@ -67,6 +67,31 @@ fn what_is_sound_is_good_and_has_no_doubts() {
 }
 
 #[test]
+fn all_that_would_run_is_shown_also_of_a_gateway_beside_a_sidecar() {
+    let mesh = Mesh::new(TRUST_DOMAIN);
+    let file = sidecar(&mesh)
+        .upstream_socket("db", "/run/lictor/db.sock".as_ref(), "")
+        .instances("db", &["10.0.0.7:21000"])
+        .stanza("datacenter \"dc2\" { gateways = [\"192.0.2.7:443\"] }");
+    let text = file.to_string();
+    let gateway = "service { name = \"mesh-gateway\" kind = \"mesh-gateway\" port = 8443 }\n";
+    let home = TempDir::new();
+    for (text, rule) in [(text.clone(), 0), (format!("{gateway}{text}"), 1)] {
+        let output = lictor(&["check".into(), home.write("both.hcl", text)]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        for line in [
+            "listens   db:/run/lictor/db.sock",
+            "listens   public_listener:127.0.0.1:0",
+            "sidecar   api-sidecar-proxy for api",
+        ] {
+            assert!(said.contains(line), "{line}: {said}");
+        }
+        let to_dc2 = format!("rule      \"*.dc2.internal.{TRUST_DOMAIN}\" to 1 endpoint(s)");
+        assert_eq!(said.matches(&to_dc2).count(), rule, "{said}");
+    }
+}
+
+#[test]
 fn a_key_of_another_certificate_is_told_with_its_file() {
     let file = sidecar(&Mesh::new(TRUST_DOMAIN));
     let stranger = KeyPair::generate().unwrap().serialize_pem();

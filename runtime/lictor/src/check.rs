@@ -1,7 +1,7 @@
 //! `lictor check`: what the files would run, at a glance.
 
 use config::Settings;
-use plan::{Plan, Route, ServerNames};
+use plan::{Inspect, Listener, Plan, Route, ServerNames};
 
 use crate::{Exit, command::Check, materials::placed, plans};
 
@@ -18,7 +18,7 @@ pub(crate) fn check(arguments: &Check) -> Exit {
         }
         return Exit::Config;
     }
-    print_gateways(&settings, &plan);
+    print_plan(&settings, &plan);
     print_sidecars(&settings);
     for note in &settings.notes {
         println!("note      {note}");
@@ -60,10 +60,8 @@ fn print_sidecars(settings: &Settings) {
     }
 }
 
-fn print_gateways(settings: &Settings, plan: &Plan) {
-    if settings.gateways.is_empty() {
-        return;
-    }
+/// What all of it comes to: listeners, rules, clusters.
+fn print_plan(settings: &Settings, plan: &Plan) {
     let mesh = &settings.mesh;
     for gateway in &settings.gateways {
         println!(
@@ -74,13 +72,13 @@ fn print_gateways(settings: &Settings, plan: &Plan) {
     for listener in &plan.listeners {
         println!("listens   {}", listener.name);
     }
-    // All listeners of a gateway have the same chains.
-    for chain in plan
-        .listeners
-        .first()
-        .iter()
-        .flat_map(|listener| &listener.chains)
-    {
+    // All listeners of a gateway have the same chains, which look at names and open nothing.
+    let of_gateway = |listener: &&Listener| {
+        listener.inspect == Inspect::ClientHello
+            && listener.chains.iter().all(|chain| chain.tls.is_none())
+    };
+    let gateway = plan.listeners.iter().find(of_gateway);
+    for chain in gateway.iter().flat_map(|listener| &listener.chains) {
         match (&chain.server_names, &chain.route) {
             (ServerNames::Any, _) => {}
             (names, Route::Refuse(reason)) => println!("rule      {names} closed: {reason}"),

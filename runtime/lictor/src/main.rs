@@ -42,6 +42,8 @@ enum Exit {
 }
 
 fn main() -> ExitCode {
+    // For `lictor check … | head`; a process that runs ignores it. Without it printing would end worse, and no more.
+    let _ = sys::signals::end_on_sigpipe();
     let exit = match parse() {
         Ok(Lictor { version: true, .. }) => command::print_version(),
         Ok(Lictor {

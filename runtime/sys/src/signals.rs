@@ -123,6 +123,20 @@ pub fn ignore_sigpipe() -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a write to a pipe or socket whose reader is gone end the process, as programs of the command line do:
+/// Rust starts with that turned off, and printing would panic.
+///
+/// # Errors
+/// What signal(2) says; SIGPIPE may always be given back its default.
+pub fn end_on_sigpipe() -> io::Result<()> {
+    // SAFETY: SIG_DFL is a valid disposition for SIGPIPE, and no handler is installed.
+    let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    if before == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 fn set_of(signals: &[Signal]) -> libc::sigset_t {
     let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset initialises the whole set it is given, and cannot fail on a valid
