@@ -29,6 +29,10 @@ lictor {
     key         = "certs/api-key.pem"
   }
 
+  limits {
+    tls_sessions = 256 # kept for callers that come again, about 1.5 KB each; 0 for none
+  }
+
   # Callers of a peered cluster are known by its trust domain and by its roots, which vouch for nobody
   # else: TrustDomain and RootCert of `curl localhost:8500/v1/agent/connect/ca/roots` over there.
   peer "cluster-01" {

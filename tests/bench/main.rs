@@ -1,4 +1,5 @@
-//! Measures lictor against HAProxy, nginx and Envoy as SNI passthrough gateways.
+//! Measures lictor against HAProxy, nginx and Envoy as SNI passthrough gateways; with `--sidecars`,
+//! against HAProxy, Envoy and stunnel as pairs of sidecars that speak mutual TLS to each other.
 //!
 //! Every gateway gets the same load in the same run: for each round, for each workload, for each
 //! gateway. What is counted is the CPU time of the gateway alone, so that a machine shared with
@@ -9,6 +10,7 @@
 //! started ends with this one (see `reaper`).
 
 mod backend;
+mod bars;
 mod client;
 mod client_hello;
 mod cores;
@@ -19,6 +21,7 @@ mod poller;
 mod process;
 mod reaper;
 mod report;
+mod sidecars;
 mod workloads;
 
 use crate::{
@@ -85,9 +88,16 @@ fn measure(options: &Options) -> io::Result<()> {
                 ) else {
                     continue;
                 };
+                if let Some(running) = slot.as_mut()
+                    && running.resumes != workload.resumes()
+                {
+                    running.end(&mut reaper)?;
+                    *slot = None;
+                }
                 if slot.is_none() {
                     *slot = Some(launch(
                         gateway.as_ref(),
+                        workload.resumes(),
                         address,
                         &directory,
                         &cores,
@@ -127,19 +137,23 @@ fn measure(options: &Options) -> io::Result<()> {
 /// Starts the gateway on a free port and keeps how long it took until a connection was routed.
 fn launch(
     gateway: &dyn Gateway,
+    resumes: bool,
     backend: SocketAddr,
     directory: &Path,
     cores: &Cores,
     reaper: &mut Reaper,
 ) -> io::Result<Running> {
+    let [listen, between] = process::free_addresses()?;
     let place = Place {
         directory: directory.join(gateway.name()),
-        listen: process::free_address()?,
+        listen,
         backend,
+        between,
+        resumes,
     };
     std::fs::create_dir_all(&place.directory)?;
-    let command = gateway.command(&place)?;
-    Running::start(command, &place, cores, reaper)
+    let commands = gateway.commands(&place)?;
+    Running::start(commands, &place, cores, reaper)
         .map_err(|error| io::Error::other(format!("{} did not start: {error}", gateway.name())))
 }
 

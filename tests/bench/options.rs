@@ -1,5 +1,6 @@
 //! The command line: which gateways, how many rounds, how long a cell. Never reads a file.
 
+use crate::sidecars;
 use std::{path::PathBuf, time::Duration};
 
 /// What the command line asks for.
@@ -24,6 +25,8 @@ pub(crate) struct Options {
     pub(crate) quiet: Duration,
     /// Flows held open while their memory is measured.
     pub(crate) idle_flows: usize,
+    /// Measure pairs of sidecars instead of gateways.
+    pub(crate) sidecars: bool,
     /// Names of the gateways, in the order of the table.
     pub(crate) only: Vec<String>,
     /// Names of the workloads; empty means all.
@@ -47,6 +50,7 @@ impl Default for Options {
             seconds: Duration::from_secs(2),
             quiet: Duration::from_secs(3),
             idle_flows: 5_000,
+            sidecars: false,
             only: ["lictor", "haproxy", "nginx", "envoy"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -66,6 +70,12 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Invocation {
         match argument.as_str() {
             "--reap" => return Invocation::Reap,
             "--help" | "-h" => return Invocation::Help,
+            "--sidecars" => {
+                options.sidecars = true;
+                options.only = sidecars::NAMES.map(str::to_owned).to_vec();
+                options.idle_flows = 2_000;
+                continue;
+            }
             "--quick" => {
                 options.rounds = 1;
                 options.seconds = Duration::from_secs(1);
@@ -115,12 +125,15 @@ fn set(options: &mut Options, name: &str, value: &str) -> Result<(), String> {
 /// Printed by `--help`.
 pub(crate) const HELP: &str = "\
 usage: tests/bench/run [options]
+  --sidecars         pairs of sidecars with mutual TLS between them, not gateways; give it first
   --rounds N         interleaved rounds (5)
   --seconds S        measured seconds of a cell (2)
   --quiet S          seconds over which idle wake-ups are counted (3)
-  --idle-flows N     flows held open for the memory of one (5000)
-  --only A,B         gateways out of lictor,haproxy,nginx,envoy (all)
-  --workloads A,B    out of start,idle,idle-flows,bulk-1,bulk-32,reset,orderly,round-trips (all)
+  --idle-flows N     flows held open for the memory of one (5000; of sidecars 2000)
+  --only A,B         gateways out of lictor,haproxy,nginx,envoy (all);
+                     sidecars out of lictor,haproxy,envoy,stunnel (all)
+  --workloads A,B    out of start,idle,idle-flows,bulk-1,bulk-32,reset,orderly,round-trips (all);
+                     of sidecars idle,idle-flows,bulk-1,bulk-32,round-trips,resumed,full (all)
   --quick            one short round, about a minute
   --json FILE        where the raw rounds go (bench.json beside the binary)
   --lictor FILE      lictor's binary (beside this one)

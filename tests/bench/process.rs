@@ -1,8 +1,9 @@
-//! A gateway's process: started, looked at through /proc, ended by its id.
+//! A gateway's process, or the two of a pair of sidecars: started, looked at through /proc, ended by its id.
 //!
 //! CPU time is the scheduler's own count in nanoseconds of every thread of the process and its
 //! children (`/proc/PID/task/TID/schedstat`, first field), not the ticks of `/proc/PID/stat`. A thread
-//! that ends takes its time with it; no gateway here ends any while it is measured.
+//! that ends takes its time with it; of a process that ends threads (stunnel) it is the ticks that
+//! count.
 
 use crate::{
     client,
@@ -27,11 +28,14 @@ use std::{
 
 /// A gateway that routes connections.
 pub(crate) struct Running {
-    child: Child,
+    /// In the order in which they were started.
+    children: Vec<Child>,
     /// Where it accepts connections.
     pub(crate) address: SocketAddr,
     /// From exec to the first reply of the backend through it.
     pub(crate) start_time: Duration,
+    /// Whether the TLS sessions of a pair of sidecars are resumed.
+    pub(crate) resumes: bool,
     log: PathBuf,
 }
 
@@ -50,30 +54,34 @@ pub(crate) struct Usage {
 }
 
 impl Running {
-    /// Starts the command, waits until a connection is routed, at most `START_TIMEOUT`, and confines
+    /// Starts the commands, waits until a connection is routed, at most `START_TIMEOUT`, and confines
     /// it to its processor.
     pub(crate) fn start(
-        mut command: Command,
+        commands: Vec<Command>,
         place: &Place,
         cores: &Cores,
         reaper: &mut Reaper,
     ) -> io::Result<Self> {
         let log = place.directory.join("log");
         let file = File::create(&log)?;
-        command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file);
         cores.release_caller()?;
         let begun = Instant::now();
-        let child = command.spawn()?;
-        reaper.started(child.id())?;
         let mut running = Self {
-            child,
+            children: Vec::new(),
             address: place.listen,
             start_time: Duration::ZERO,
+            resumes: place.resumes,
             log,
         };
+        for mut command in commands {
+            command.stdin(Stdio::null());
+            let child = command
+                .stdout(file.try_clone()?)
+                .stderr(file.try_clone()?)
+                .spawn()?;
+            reaper.started(child.id())?;
+            running.children.push(child);
+        }
         loop {
             match client::open_flow(place.listen, Order::Echo) {
                 Ok(_) => break,
@@ -86,7 +94,7 @@ impl Running {
             }
         }
         running.start_time = begun.elapsed();
-        each_task(running.child.id(), &mut |task| {
+        running.each_task(&mut |task| {
             let id = task.file_name().and_then(|id| id.to_str()?.parse().ok());
             id.and_then(Pid::from_raw)
                 .map_or(Ok(()), |thread| cores.confine_gateway(thread))
@@ -95,40 +103,63 @@ impl Running {
         Ok(running)
     }
 
-    /// Ends the process by its id.
+    /// Ends the processes by their ids.
     pub(crate) fn end(&mut self, reaper: &mut Reaper) -> io::Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        reaper.ended(self.child.id())
+        for child in &mut self.children {
+            child.kill()?;
+            child.wait()?;
+            reaper.ended(child.id())?;
+        }
+        Ok(())
     }
 
     /// CPU time used until now.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
         let mut cpu = Duration::ZERO;
-        each_task(self.child.id(), &mut |task| {
-            cpu += cpu_of(task)?;
-            Ok(())
-        })?;
+        for child in &self.children {
+            each_process(child.id(), &mut |process| {
+                let mut living = Duration::ZERO;
+                each_thread(process, &mut |task| {
+                    living += cpu_of(task)?;
+                    Ok(())
+                })?;
+                cpu += living.max(ticks_of(process)?);
+                Ok(())
+            })?;
+        }
         Ok(cpu)
     }
 
     /// Everything that `/proc` tells.
     pub(crate) fn usage(&self) -> io::Result<Usage> {
         let mut usage = Usage::default();
-        each_task(self.child.id(), &mut |task| {
+        self.each_task(&mut |task| {
             usage.cpu += cpu_of(task)?;
             usage.threads += 1;
             let status = fs::read_to_string(task.join("status"))?;
             usage.sleeps += field(&status, "voluntary_ctxt_switches:");
             Ok(())
         })?;
-        each_process(self.child.id(), &mut |process| {
-            let memory = fs::read_to_string(process.join("smaps_rollup"))?;
-            usage.rss += field(&memory, "Rss:");
-            usage.anonymous += field(&memory, "Anonymous:");
-            Ok(())
-        })?;
+        for child in &self.children {
+            let memory = memory_of(child)?;
+            usage.rss += memory.rss;
+            usage.anonymous += memory.anonymous;
+        }
         Ok(usage)
+    }
+
+    /// Resident memory in KiB of the process that clients talk to: of a pair, the one that calls.
+    pub(crate) fn rss_of_the_calling(&self) -> io::Result<u64> {
+        self.children
+            .last()
+            .map_or(Ok(0), |child| Ok(memory_of(child)?.rss))
+    }
+
+    fn each_task(&self, look: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+        for child in &self.children {
+            each_task(child.id(), look)?;
+        }
+        Ok(())
     }
 
     /// The end of what the process printed, to explain a failure.
@@ -167,9 +198,9 @@ pub(crate) fn scratch_directory() -> io::Result<PathBuf> {
     Ok(directory)
 }
 
-/// A loopback port that nobody listens on, below the range that outgoing connections take theirs
-/// from: between this look and the gateway's bind no connection of the load can take it.
-pub(crate) fn free_address() -> io::Result<SocketAddr> {
+/// Two loopback ports that nobody listens on, below the range that outgoing connections take theirs
+/// from: between this look and the gateway's bind no connection of the load can take them.
+pub(crate) fn free_addresses() -> io::Result<[SocketAddr; 2]> {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
     let outgoing = range
         .split_whitespace()
@@ -178,14 +209,31 @@ pub(crate) fn free_address() -> io::Result<SocketAddr> {
     let highest = outgoing.unwrap_or(32_768).max(LOWEST_PORT + 1);
     let span = u32::from(highest - LOWEST_PORT);
     let begin = std::process::id() % span;
+    // Bound until both are found.
+    let mut first: Option<TcpListener> = None;
     for step in 0..span {
         let offset = u16::try_from((begin + step) % span).unwrap_or(0);
         let address = SocketAddr::from(([127, 0, 0, 1], LOWEST_PORT + offset));
         if let Ok(listener) = TcpListener::bind(address) {
-            return listener.local_addr();
+            match first {
+                Some(first) => return Ok([first.local_addr()?, listener.local_addr()?]),
+                None => first = Some(listener),
+            }
         }
     }
-    Err(io::Error::other("no free port on 127.0.0.1"))
+    Err(io::Error::other("no two free ports on 127.0.0.1"))
+}
+
+/// The memory of a process and its descendants.
+fn memory_of(child: &Child) -> io::Result<Usage> {
+    let mut usage = Usage::default();
+    each_process(child.id(), &mut |process| {
+        let memory = fs::read_to_string(process.join("smaps_rollup"))?;
+        usage.rss += field(&memory, "Rss:");
+        usage.anonymous += field(&memory, "Anonymous:");
+        Ok(())
+    })?;
+    Ok(usage)
 }
 
 /// Calls `look` with `/proc/PID` of the process and of all its descendants.
@@ -203,12 +251,14 @@ fn each_process(id: u32, look: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::R
 
 /// Calls `look` with `/proc/PID/task/TID` of every thread of the process and its descendants.
 fn each_task(id: u32, look: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
-    each_process(id, &mut |process| {
-        for task in fs::read_dir(process.join("task"))? {
-            look(&task?.path()).or_else(gone)?;
-        }
-        Ok(())
-    })
+    each_process(id, &mut |process| each_thread(process, look))
+}
+
+fn each_thread(process: &Path, look: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    for task in fs::read_dir(process.join("task"))? {
+        look(&task?.path()).or_else(gone)?;
+    }
+    Ok(())
 }
 
 /// A thread or a child that ended between being listed and being looked at is no error.
@@ -217,6 +267,15 @@ fn gone<T: Default>(error: io::Error) -> io::Result<T> {
         Some(Errno::NOENT | Errno::SRCH) => Ok(T::default()),
         _ => Err(error),
     }
+}
+
+/// User and system time in ticks, of threads that have ended too (proc_pid_stat(5), fields 14 and 15).
+fn ticks_of(process: &Path) -> io::Result<Duration> {
+    let text = fs::read_to_string(process.join("stat"))?;
+    let fields = text.rsplit(") ").next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+    Ok(Duration::from_secs(ticks) / TICKS_PER_SECOND)
 }
 
 fn cpu_of(task: &Path) -> io::Result<Duration> {
@@ -242,6 +301,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The resolution of the start time.
 const START_PROBE: Duration = Duration::from_micros(100);
+
+/// What Linux counts for programs on every architecture that lictor runs on (`USER_HZ`).
+const TICKS_PER_SECOND: u32 = 100;
 
 /// Ports below are other services' habitual ones.
 const LOWEST_PORT: u16 = 20_000;
@@ -270,5 +332,7 @@ mod tests {
             std::hint::spin_loop();
         }
         assert!(cpu() - before > Duration::from_millis(1));
+        let ticks = ticks_of(Path::new("/proc/self")).unwrap();
+        assert!(ticks >= Duration::from_millis(10), "{ticks:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! Medians over the rounds, as a table for people, and the raw rounds, for machines.
 
 use crate::{
+    bars,
     json::{self, Object},
     options::Options,
     workloads::{Better, Figure},
@@ -22,6 +23,8 @@ pub(crate) struct Report {
     samples: Vec<Sample>,
     rounds: usize,
     seconds: u64,
+    /// Whether figures are held against their bars.
+    barred: bool,
 }
 
 impl Report {
@@ -42,6 +45,7 @@ impl Report {
             samples: Vec::new(),
             rounds: options.rounds,
             seconds,
+            barred: options.sidecars,
         }
     }
 
@@ -77,8 +81,12 @@ impl Report {
         for gateway in &self.columns {
             text += &format!(" {gateway} |");
         }
-        text += " lictor to the best peer |\n|---|";
-        text += &"---:|".repeat(self.columns.len() + 1);
+        text += " lictor to the best peer |";
+        if self.barred {
+            text += " bar | met |";
+        }
+        text += "\n|---|";
+        text += &"---:|".repeat(self.columns.len() + if self.barred { 3 } else { 1 });
         text += "\n";
         for row in self.rows() {
             let medians: Vec<_> = self
@@ -90,7 +98,16 @@ impl Report {
             for median in &medians {
                 text += &format!(" {} |", median.map_or("–".to_owned(), shown));
             }
-            text += &format!(" {} |\n", self.ratio(row, &medians));
+            let (ours, best) = self.ours_and_best(row, &medians);
+            let ratio = match (ours, best) {
+                (Some(ours), Some(best)) if best > 0.0 => format!("{:.2}", ours / best),
+                _ => "–".to_owned(),
+            };
+            text += &format!(" {ratio} |");
+            if self.barred {
+                text += &self.held(row.name, ours, best);
+            }
+            text += "\n";
         }
         text
     }
@@ -143,7 +160,21 @@ impl Report {
         )
     }
 
-    fn ratio(&self, row: Figure, medians: &[Option<f64>]) -> String {
+    /// The two cells that say what is to be reached, and whether it is.
+    fn held(&self, figure: &str, ours: Option<f64>, best: Option<f64>) -> String {
+        let Some(bar) = bars::of(figure) else {
+            return " – | – |".to_owned();
+        };
+        let envoy = self.median("envoy", figure);
+        let met = match ours.and_then(|ours| bar.is_met(ours, best, envoy)) {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "–",
+        };
+        format!(" {} | {met} |", bar.words())
+    }
+
+    fn ours_and_best(&self, row: Figure, medians: &[Option<f64>]) -> (Option<f64>, Option<f64>) {
         let mut ours = None;
         let mut best: Option<f64> = None;
         for (name, median) in self.columns.iter().zip(medians) {
@@ -158,10 +189,7 @@ impl Report {
                 (Some(best), _) => best.min(median),
             });
         }
-        match (ours, best) {
-            (Some(ours), Some(best)) if best > 0.0 => format!("{:.2}", ours / best),
-            _ => "–".to_owned(),
-        }
+        (ours, best)
     }
 }
 
@@ -242,6 +270,23 @@ mod tests {
         );
         let lower = higher.map(|(gateway, value, _)| (gateway, value, Better::Lower));
         assert!(report(&lower).markdown().contains("| 6.00 |"));
+    }
+
+    #[test]
+    fn sidecars_are_held_against_their_bars() {
+        let figure = |gateway, value| Sample {
+            round: 1,
+            gateway,
+            figure: Better::Higher.figure(bars::FULL_PER_CPU_SECOND, value),
+        };
+        let options = Options {
+            sidecars: true,
+            ..Options::default()
+        };
+        let mut report = Report::new(&options);
+        report.samples = vec![figure("lictor", 30.0), figure("envoy", 25.0)];
+        let table = report.markdown();
+        assert!(table.contains("| 1.20 | ≥ 1.5 × Envoy | no |"), "{table}");
     }
 
     #[test]

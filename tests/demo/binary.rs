@@ -29,8 +29,6 @@ pub(crate) fn lictor() -> Result<PathBuf, Failure> {
             "lictor",
             "--bin",
             "lictor",
-            "--features",
-            "sidecar",
         ])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())

@@ -8,7 +8,7 @@ use support::pki::Mesh;
 use support::sidecar::SidecarFile;
 use support::temp::TempDir;
 
-/// The release binary as it is built by default.
+/// The release binary that is built with `--no-default-features`.
 fn plain(arguments: &[&str]) -> (Option<i32>, String) {
     let binary = std::env::var_os("LICTOR_PLAIN_BIN");
     let binary = binary.expect("LICTOR_PLAIN_BIN names the binary without TLS; see tests/run");
@@ -34,12 +34,12 @@ fn it_refuses_a_file_with_a_sidecar_and_says_what_to_do() {
         let files: Vec<&str> = files.iter().map(|path| path.to_str().unwrap()).collect();
         let (code, said) = plain(&[&["run"], files.as_slice()].concat());
         assert_eq!(code, Some(78), "{said}");
-        assert!(said.contains("--features sidecar"), "what to do? {said}");
+        assert!(said.contains("the feature sidecar"), "what to do? {said}");
         assert!(!said.contains("listening"), "it ran for a while: {said}");
         // Checked it may be: such a file is good, for a build with TLS.
         let (code, said) = plain(&[&["check"], files.as_slice()].concat());
         assert_eq!(code, Some(0), "{said}");
-        assert!(said.contains("--features sidecar"), "what to do? {said}");
+        assert!(said.contains("the feature sidecar"), "what to do? {said}");
     }
     let (_, version) = plain(&["--version"]);
     assert!(!version.contains("sidecar"), "it has TLS: {version}");

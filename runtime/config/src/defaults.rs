@@ -18,6 +18,9 @@ pub(crate) const MAX_CONNECTIONS: u32 = 4096;
 /// Handshakes at a time from one address: enough for a datacenter behind one NAT, too few for one
 /// host to take every slot.
 pub(crate) const MAX_HANDSHAKES_PER_SOURCE: u32 = 256;
+/// TLS sessions kept by a listener: a resumed handshake takes half the time of a full one, and each kept costs
+/// about 1.5 KB, once used.
+pub(crate) const TLS_SESSIONS: u32 = 256;
 
 /// For the whole ClientHello: three retransmissions on a slow link, less than Envoy's 15 s.
 pub(crate) const CLIENT_HELLO_TIMEOUT: Duration = Duration::from_secs(10);

@@ -90,6 +90,9 @@ fn limits(stanzas: &[Stanza], errors: &mut Errors) -> Limits {
     let handshakes = only(stanzas, errors, |stanza| {
         stanza.limits.as_ref()?.handshakes_per_source.as_ref()
     });
+    let tls_sessions = only(stanzas, errors, |stanza| {
+        stanza.limits.as_ref()?.tls_sessions.as_ref()
+    });
     for spot in [connections, handshakes]
         .into_iter()
         .flatten()
@@ -104,6 +107,7 @@ fn limits(stanzas: &[Stanza], errors: &mut Errors) -> Limits {
         connections: connections.map_or(defaults::MAX_CONNECTIONS, |spot| spot.value),
         handshakes_per_source: handshakes
             .map_or(defaults::MAX_HANDSHAKES_PER_SOURCE, |spot| spot.value),
+        tls_sessions: tls_sessions.map_or(defaults::TLS_SESSIONS, |spot| spot.value),
     }
 }
 

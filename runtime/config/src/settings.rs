@@ -121,6 +121,9 @@ pub struct Limits {
     pub connections: u32,
     /// Handshakes at a time from one address, at least 1.
     pub handshakes_per_source: u32,
+    /// TLS sessions that each listener keeps for clients that come again; 0 for none, and then upstreams' are not
+    /// kept either.
+    pub tls_sessions: u32,
 }
 
 /// Timeouts.

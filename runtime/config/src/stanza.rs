@@ -115,6 +115,8 @@ record! {
         connections: Option<Spot<u32>>,
         /// Handshakes at a time from one address.
         handshakes_per_source: Option<Spot<u32>>,
+        /// TLS sessions kept for resumption.
+        tls_sessions: Option<Spot<u32>>,
     }
 }
 

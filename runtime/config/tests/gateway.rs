@@ -36,7 +36,7 @@ lictor {
   datacenter = "DC1"   trust_domain = "CB92B75C-aaaa.consul"   domain = "example"   partition = "default"
   state_dir = "/tmp/x"   admin = "127.0.0.1:19000"
   log { level = "warn"  format = "json"  access = true }
-  limits { connections = 100  handshakes_per_source = 10 }
+  limits { connections = 100  handshakes_per_source = 10  tls_sessions = 0 }
   timeouts { client_hello = "3s"  connect = "4s"  drain = "0s"  idle = "0s" }
   tcp { keepalive_time = "1m" keepalive_probes = 3  user_timeout = "20s" }
   service "api" {
@@ -216,9 +216,10 @@ fn the_process_settings_are_read() {
     assert_eq!(
         (
             runtime.limits.connections,
-            runtime.limits.handshakes_per_source
+            runtime.limits.handshakes_per_source,
+            runtime.limits.tls_sessions
         ),
-        (100, 10)
+        (100, 10, 0)
     );
     assert_eq!(runtime.timeouts.client_hello, Duration::from_secs(3));
     assert_eq!(runtime.timeouts.connect, Duration::from_secs(4));

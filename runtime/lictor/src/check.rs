@@ -52,7 +52,7 @@ fn print_sidecars(settings: &Settings) {
     }
     if !settings.sidecar_registrations.is_empty() && cfg!(not(feature = "sidecar")) {
         println!(
-            "note      this build has no TLS and refuses to run sidecars; build it with --features sidecar"
+            "note      this build has no TLS and refuses to run sidecars; build it with the feature sidecar"
         );
     }
     for reason in &settings.not_run {

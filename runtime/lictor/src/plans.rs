@@ -81,6 +81,7 @@ pub(crate) fn options(runtime: &RuntimeSettings) -> Options {
     Options {
         connections: usize::try_from(runtime.limits.connections).unwrap_or(usize::MAX),
         handshakes_per_source: runtime.limits.handshakes_per_source,
+        tls_sessions: usize::try_from(runtime.limits.tls_sessions).unwrap_or(usize::MAX),
         client_hello_timeout: runtime.timeouts.client_hello,
         idle_timeout: runtime.timeouts.idle.unwrap_or(Duration::ZERO),
         tcp: TcpOptions {

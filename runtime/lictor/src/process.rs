@@ -16,10 +16,12 @@ pub(crate) fn recorded(settings: &RuntimeSettings) -> Process {
             format,
             access,
         },
-        limits: Limits {
-            connections,
-            handshakes_per_source,
-        },
+        limits:
+            Limits {
+                connections,
+                handshakes_per_source,
+                tls_sessions,
+            },
         timeouts:
             Timeouts {
                 client_hello,
@@ -43,6 +45,7 @@ pub(crate) fn recorded(settings: &RuntimeSettings) -> Process {
         },
         connections: *connections,
         handshakes_per_source: *handshakes_per_source,
+        tls_sessions: *tls_sessions,
         client_hello: *client_hello,
         connect: *connect,
         drain: *drain,
@@ -63,6 +66,7 @@ pub(crate) fn settings(process: Process) -> RuntimeSettings {
         log,
         connections,
         handshakes_per_source,
+        tls_sessions,
         client_hello,
         connect,
         drain,
@@ -90,6 +94,7 @@ pub(crate) fn settings(process: Process) -> RuntimeSettings {
         limits: Limits {
             connections,
             handshakes_per_source,
+            tls_sessions,
         },
         timeouts: Timeouts {
             client_hello,
@@ -112,7 +117,7 @@ mod tests {
     fn settings_come_back_as_they_were() {
         let text = "lictor { admin = \"127.0.0.1:1\" state_dir = \"/state\" remember_identities = false \
             log { level = \"debug\" format = \"json\" access = true } \
-            limits { connections = 5 handshakes_per_source = 6 } \
+            limits { connections = 5 handshakes_per_source = 6 tls_sessions = 4 } \
             timeouts { client_hello = \"7s\" connect = \"8s\" drain = \"9s\" idle = \"10s\" } \
             tcp { keepalive_time = \"11s\" user_timeout = \"12s\" } }";
         for text in [text, ""] {

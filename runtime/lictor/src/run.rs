@@ -287,6 +287,10 @@ impl Running {
                 before.limits.connections != now.limits.connections,
             ),
             ("state_dir", before.state_dir != now.state_dir),
+            (
+                "limits.tls_sessions",
+                before.limits.tls_sessions != now.limits.tls_sessions,
+            ),
             ("tcp", before.tcp != now.tcp),
         ];
         for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {

@@ -11,6 +11,8 @@ pub struct Options {
     pub connections: usize,
     /// The most connections of one source address that have not yet sent a whole ClientHello.
     pub handshakes_per_source: u32,
+    /// The most TLS sessions that a listener keeps for clients that come again; with 0 nobody's are kept.
+    pub tls_sessions: usize,
     /// How long a client may take to send its ClientHello.
     pub client_hello_timeout: Duration,
     /// How long a flow between services may carry nothing; zero is for ever. Control-plane names have no such limit.
@@ -26,6 +28,7 @@ impl Default for Options {
         Self {
             connections: 4096,
             handshakes_per_source: 256,
+            tls_sessions: 256,
             client_hello_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(3600),
             tcp: TcpOptions {

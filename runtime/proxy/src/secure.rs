@@ -106,12 +106,13 @@ pub(crate) fn client(
     .map_err(unusable(part()))
 }
 
-/// The options of all contexts of this machine: its CPU's instructions, its clock.
-pub(crate) fn options() -> Options {
+/// The options of all contexts of this machine: its CPU's instructions, its clock, how many sessions are kept.
+pub(crate) fn options(sessions: usize) -> Options {
     // Without it the choice is made for a CPU without AES instructions, which any CPU can live with.
     let auxv = std::fs::read("/proc/self/auxv").unwrap_or_default();
     Options {
         aes: tls::AesSupport::of_this_cpu(&auxv),
+        sessions,
         ..Options::default()
     }
 }
@@ -119,7 +120,7 @@ pub(crate) fn options() -> Options {
 /// Everything in a Plan that TLS cannot be made of, each once.
 #[must_use]
 pub fn unusable_parts(plan: &Plan) -> Vec<Unusable> {
-    let (options, mut found) = (options(), Vec::new());
+    let (options, mut found) = (options(0), Vec::new());
     let mut note = |outcome: Result<(), Unusable>| {
         if let Err(unusable) = outcome
             && !found.contains(&unusable)
@@ -154,7 +155,7 @@ pub fn doubtful_identities(plan: &Plan, datacenter: &str) -> Vec<Unusable> {
             trust = trust.with(&bundle.trust_domain, roots);
         }
     }
-    let clock = options().clock;
+    let clock = options(0).clock;
     let mut found = Vec::new();
     for given in &plan.identities {
         let Ok(identity) = identity(given) else {

@@ -20,6 +20,8 @@ pub struct Process {
     pub connections: u32,
     /// The most handshakes at a time from one address.
     pub handshakes_per_source: u32,
+    /// The most TLS sessions kept by each listener.
+    pub tls_sessions: u32,
     /// For the whole ClientHello.
     pub client_hello: Duration,
     /// For connecting to an endpoint, where the Plan does not say.

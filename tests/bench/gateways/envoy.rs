@@ -24,7 +24,7 @@ impl Gateway for Envoy {
         Ok(format!("Envoy {of_interest}"))
     }
 
-    fn command(&self, place: &Place) -> io::Result<Command> {
+    fn commands(&self, place: &Place) -> io::Result<Vec<Command>> {
         let file = place.directory.join("envoy.yaml");
         fs::write(&file, configuration(place))?;
         let mut command = Command::new(&self.binary);
@@ -37,7 +37,7 @@ impl Gateway for Envoy {
             "-c",
         ]);
         command.arg(file);
-        Ok(command)
+        Ok(vec![command])
     }
 }
 

@@ -19,12 +19,12 @@ impl Gateway for HaProxy {
         first_line(command)
     }
 
-    fn command(&self, place: &Place) -> io::Result<Command> {
+    fn commands(&self, place: &Place) -> io::Result<Vec<Command>> {
         let file = place.directory.join("haproxy.cfg");
         fs::write(&file, configuration(place))?;
         let mut command = Command::new("haproxy");
         command.arg("-db").arg("-f").arg(file);
-        Ok(command)
+        Ok(vec![command])
     }
 }
 

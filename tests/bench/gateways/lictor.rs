@@ -18,12 +18,12 @@ impl Gateway for Lictor {
         first_line(command)
     }
 
-    fn command(&self, place: &Place) -> io::Result<Command> {
+    fn commands(&self, place: &Place) -> io::Result<Vec<Command>> {
         let file = place.directory.join("gateway.hcl");
         fs::write(&file, configuration(place))?;
         let mut command = Command::new(&self.binary);
         command.arg("run").arg(file);
-        Ok(command)
+        Ok(vec![command])
     }
 }
 

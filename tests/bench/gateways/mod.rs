@@ -1,4 +1,4 @@
-//! The gateways that are compared, one file each.
+//! The gateways that are compared, one file each; `sidecars` has those that are compared as sidecars.
 //!
 //! A new peer is a file with a type that implements `Gateway` and a line in `chosen`. Each is given
 //! one thread, one route (`client_hello::SNI` to the backend) and otherwise its own defaults, except
@@ -9,7 +9,7 @@ mod haproxy;
 mod lictor;
 mod nginx;
 
-use crate::options::Options;
+use crate::{options::Options, sidecars};
 use std::{io, net::SocketAddr, path::PathBuf, process::Command};
 
 /// A program that routes connections by SNI.
@@ -20,8 +20,9 @@ pub(crate) trait Gateway {
     /// What the program says of its version, in one line.
     fn version(&self) -> io::Result<String>;
 
-    /// Writes the configuration and gives the command that runs in the foreground.
-    fn command(&self, place: &Place) -> io::Result<Command>;
+    /// Writes the configuration and gives the commands that run in the foreground, in the order in
+    /// which they are to start: one of a gateway, two of a pair of sidecars.
+    fn commands(&self, place: &Place) -> io::Result<Vec<Command>>;
 }
 
 /// Where a gateway runs.
@@ -32,10 +33,17 @@ pub(crate) struct Place {
     pub(crate) listen: SocketAddr,
     /// Where it is to route them to.
     pub(crate) backend: SocketAddr,
+    /// For a pair of sidecars: where the one that is called accepts the other's connections.
+    pub(crate) between: SocketAddr,
+    /// For a pair of sidecars: whether a TLS session may be resumed.
+    pub(crate) resumes: bool,
 }
 
 /// The gateways that the options name, in that order.
 pub(crate) fn chosen(options: &Options) -> io::Result<Vec<Box<dyn Gateway>>> {
+    if options.sidecars {
+        return sidecars::chosen(options);
+    }
     options
         .only
         .iter()
@@ -56,7 +64,7 @@ pub(crate) fn chosen(options: &Options) -> io::Result<Vec<Box<dyn Gateway>>> {
 }
 
 /// The first line that the command prints, on whichever stream.
-fn first_line(mut command: Command) -> io::Result<String> {
+pub(crate) fn first_line(mut command: Command) -> io::Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| {
         io::Error::other(format!(

@@ -20,7 +20,7 @@ impl Gateway for Nginx {
         first_line(command)
     }
 
-    fn command(&self, place: &Place) -> io::Result<Command> {
+    fn commands(&self, place: &Place) -> io::Result<Vec<Command>> {
         let file = place.directory.join("nginx.conf");
         fs::write(&file, configuration(place))?;
         let mut command = Command::new("nginx");
@@ -31,7 +31,7 @@ impl Gateway for Nginx {
             .arg("error.log")
             .arg("-c")
             .arg(file);
-        Ok(command)
+        Ok(vec![command])
     }
 }
 

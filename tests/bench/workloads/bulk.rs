@@ -4,6 +4,7 @@
 
 use super::{Better, Figure, Meter, POLL, Reading, Scene, Workload};
 use crate::{
+    bars::{BULK_1, BULK_32},
     client,
     client_hello::Order,
     poller::{EventFlags, Poller},
@@ -21,14 +22,14 @@ pub(super) struct Bulk {
 /// One flow.
 pub(super) const ONE: Bulk = Bulk {
     name: "bulk-1",
-    figure: "bulk, 1 flow, Gbit per CPU-s",
+    figure: BULK_1,
     flows: 1,
 };
 
 /// As many as a busy gateway has moving at once.
 pub(super) const MANY: Bulk = Bulk {
     name: "bulk-32",
-    figure: "bulk, 32 flows, Gbit per CPU-s",
+    figure: BULK_32,
     flows: 32,
 };
 

@@ -6,6 +6,7 @@
 use super::{Better, Figure, Meter, POLL, Reading, Scene, Workload};
 use crate::{
     backend::REPLY,
+    bars::{FULL_PER_CPU_SECOND, RESUMED_PER_CPU_SECOND},
     client_hello::{Order, client_hello},
     poller::{EventFlags, Poller},
 };
@@ -20,6 +21,7 @@ pub(super) struct Connections {
     name: &'static str,
     figure: &'static str,
     close: Close,
+    resumes: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -33,6 +35,7 @@ pub(super) const RESET: Connections = Connections {
     name: "reset",
     figure: "connections per CPU-s, client resets",
     close: Close::Reset,
+    resumes: true,
 };
 
 /// Closed by an end in each direction.
@@ -40,11 +43,32 @@ pub(super) const ORDERLY: Connections = Connections {
     name: "orderly",
     figure: "connections per CPU-s, orderly close",
     close: Close::Orderly,
+    resumes: true,
+};
+
+/// Through sidecars that know each other.
+pub(super) const RESUMED: Connections = Connections {
+    name: "resumed",
+    figure: RESUMED_PER_CPU_SECOND,
+    close: Close::Reset,
+    resumes: true,
+};
+
+/// Through sidecars that resume no session.
+pub(super) const FULL: Connections = Connections {
+    name: "full",
+    figure: FULL_PER_CPU_SECOND,
+    close: Close::Reset,
+    resumes: false,
 };
 
 impl Workload for Connections {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn resumes(&self) -> bool {
+        self.resumes
     }
 
     fn run(&self, scene: &Scene<'_>) -> io::Result<Vec<Figure>> {

@@ -1,9 +1,13 @@
 //! A gateway that has routed one connection and has nothing to do: memory, threads, wake-ups.
 
 use super::{Better, Figure, Scene, Workload};
+use crate::bars::IDLE_RSS;
 use std::{io, thread, time::Duration};
 
 pub(super) struct Idle;
+
+/// The calling sidecar, which has fifty upstreams.
+pub(super) struct Sidecar;
 
 impl Workload for Idle {
     fn name(&self) -> &'static str {
@@ -25,6 +29,18 @@ impl Workload for Idle {
                 wake_ups / scene.options.quiet.as_secs_f64(),
             ),
         ])
+    }
+}
+
+impl Workload for Sidecar {
+    fn name(&self) -> &'static str {
+        "idle"
+    }
+
+    fn run(&self, scene: &Scene<'_>) -> io::Result<Vec<Figure>> {
+        thread::sleep(SETTLE);
+        let rss = scene.gateway.rss_of_the_calling()? as f64;
+        Ok(vec![Better::Lower.figure(IDLE_RSS, rss)])
     }
 }
 

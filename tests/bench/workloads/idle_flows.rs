@@ -2,7 +2,7 @@
 //! then say nothing. Kernel memory of the sockets is not in it; it is the same for every gateway.
 
 use super::{Better, Figure, Scene, Workload};
-use crate::{client, client_hello::Order};
+use crate::{bars::PER_IDLE_FLOW, client, client_hello::Order};
 use std::{io, thread, time::Duration};
 
 pub(super) struct IdleFlows;
@@ -23,7 +23,7 @@ impl Workload for IdleFlows {
         thread::sleep(SETTLE);
         let growth = after.anonymous.saturating_sub(before.anonymous) as f64;
         Ok(vec![
-            Better::Lower.figure("user memory per idle flow, KiB", growth / count as f64),
+            Better::Lower.figure(PER_IDLE_FLOW, growth / count as f64),
             Better::Neither.figure("idle flows", count as f64),
         ])
     }

@@ -21,6 +21,11 @@ pub(crate) trait Workload {
     /// As in `--workloads`.
     fn name(&self) -> &'static str;
 
+    /// Whether it wants TLS sessions to be resumed. Of no meaning to gateways.
+    fn resumes(&self) -> bool {
+        true
+    }
+
     /// Runs one cell.
     fn run(&self, scene: &Scene<'_>) -> io::Result<Vec<Figure>>;
 }
@@ -62,16 +67,28 @@ impl Better {
 /// The workloads that the options name; all when they name none. Those that need a fresh process
 /// come first.
 pub(crate) fn chosen(options: &Options) -> Vec<Box<dyn Workload>> {
-    let all: [Box<dyn Workload>; 8] = [
-        Box::new(start::Start),
-        Box::new(idle::Idle),
-        Box::new(idle_flows::IdleFlows),
-        Box::new(bulk::ONE),
-        Box::new(bulk::MANY),
-        Box::new(connections::RESET),
-        Box::new(connections::ORDERLY),
-        Box::new(round_trips::RoundTrips),
-    ];
+    let all: Vec<Box<dyn Workload>> = if options.sidecars {
+        vec![
+            Box::new(idle::Sidecar),
+            Box::new(idle_flows::IdleFlows),
+            Box::new(bulk::ONE),
+            Box::new(bulk::MANY),
+            Box::new(round_trips::RoundTrips),
+            Box::new(connections::RESUMED),
+            Box::new(connections::FULL),
+        ]
+    } else {
+        vec![
+            Box::new(start::Start),
+            Box::new(idle::Idle),
+            Box::new(idle_flows::IdleFlows),
+            Box::new(bulk::ONE),
+            Box::new(bulk::MANY),
+            Box::new(connections::RESET),
+            Box::new(connections::ORDERLY),
+            Box::new(round_trips::RoundTrips),
+        ]
+    };
     let wanted = |workload: &dyn Workload| {
         options.workloads.is_empty() || options.workloads.iter().any(|name| name == workload.name())
     };

@@ -2,6 +2,7 @@
 
 use super::{Better, Figure, Meter, POLL, Reading, Scene, Workload};
 use crate::{
+    bars::{ROUND_TRIP_P99, ROUND_TRIPS},
     client,
     client_hello::Order,
     poller::{EventFlags, Poller},
@@ -24,12 +25,9 @@ impl Workload for RoundTrips {
         let reading = load(scene, &mut micros)?;
         micros.sort_unstable_by(f32::total_cmp);
         Ok(vec![
-            Better::Higher.figure(
-                "1 KiB round trips per CPU-s, 16 flows",
-                reading.per_cpu_second(),
-            ),
+            Better::Higher.figure(ROUND_TRIPS, reading.per_cpu_second()),
             Better::Lower.figure("round trip p50, µs", percentile(&micros, 50)),
-            Better::Lower.figure("round trip p99, µs", percentile(&micros, 99)),
+            Better::Lower.figure(ROUND_TRIP_P99, percentile(&micros, 99)),
             Better::Neither.figure("round trips per second", reading.per_second()),
             Better::Neither.figure("share of a core", reading.share_of_a_core()),
         ])

@@ -11,7 +11,7 @@ use crate::{
 fn unusable(part: Part) -> Unusable {
     Unusable {
         part,
-        why: "this build of lictor has no TLS; build it with --features sidecar".to_owned(),
+        why: "this build of lictor has no TLS; build it with the feature sidecar".to_owned(),
     }
 }
 
@@ -48,6 +48,6 @@ pub(crate) fn client(
     Err(unusable(Part::Upstream(wanted.server_name.clone())))
 }
 
-pub(crate) fn options() -> Options {
+pub(crate) fn options(_: usize) -> Options {
     Options
 }

@@ -201,6 +201,7 @@ fn process() -> Process {
         },
         connections: 4096,
         handshakes_per_source: 256,
+        tls_sessions: 64,
         client_hello: Duration::from_secs(10),
         connect: Duration::from_millis(2500),
         drain: Duration::from_secs(30),
