@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use config::Settings;
+use config::{Settings, Upstream};
+use plan::{Plan, mesh::SidecarRegistration};
 use store::Remembered;
 
 use crate::{Exit, command::Explain, job, plans};
@@ -31,17 +32,20 @@ pub(crate) fn explain(arguments: &Explain) -> Exit {
     Exit::Ok
 }
 
-/// From a blob alone. It holds what is done, and no longer why, so gateway modes cannot be explained.
+/// From a blob alone. It holds what is done, and no longer why: not which level decided a gateway mode.
 fn explain_blob(arguments: &Explain, blob: &Path) -> Exit {
-    let (Some(name), []) = (&arguments.sni, arguments.files.as_slice()) else {
-        eprintln!(
-            "lictor explain: with --blob give --sni NAME and no file; gateway modes are known to the files only"
-        );
+    if !arguments.files.is_empty() {
+        eprintln!("lictor explain: give --blob or files, not both");
         return Exit::Usage;
-    };
+    }
     match job::read::<Remembered>(blob) {
         Ok((_, remembered)) => {
-            print!("{}", plan::explain::server_name(&remembered.plan, name));
+            if let Some(name) = &arguments.sni {
+                print!("{}", plan::explain::server_name(&remembered.plan, name));
+            }
+            if let Some(name) = &arguments.upstream {
+                print_upstream(&remembered.plan, name);
+            }
             Exit::Ok
         }
         Err(unreadable) => {
@@ -52,11 +56,9 @@ fn explain_blob(arguments: &Explain, blob: &Path) -> Exit {
 }
 
 fn explain_upstream(settings: &Settings, name: &str) {
+    let called = |upstream: &Upstream| upstream.destination_name.as_deref() == Some(name);
     let mut found = false;
-    for (sidecar, upstream, mode) in settings.upstreams() {
-        if upstream.destination_name.as_deref() != Some(name) {
-            continue;
-        }
+    for (sidecar, upstream, mode) in settings.upstreams().filter(|(_, it, _)| called(it)) {
         found = true;
         println!("upstream     {name} of {}", sidecar.name);
         match (&upstream.destination_peer, &upstream.datacenter) {
@@ -67,6 +69,25 @@ fn explain_upstream(settings: &Settings, name: &str) {
         println!("mode         {mode}");
         for (level, said) in &mode.said {
             println!("             {level} says {said}");
+        }
+        let registrations = &settings.sidecar_registrations;
+        let Some(made) = registrations.iter().find(|it| it.id == sidecar.id) else {
+            println!("result       nothing: its sidecar is not run; lictor check says why");
+            continue;
+        };
+        let all = sidecar.proxy.upstreams.iter().zip(&made.upstreams);
+        for (_, made_of_it) in all.filter(|(given, _)| given.place == upstream.place) {
+            for split in &made_of_it.chain.splits {
+                println!("chain        {}", split.resolver.target);
+                for target in &split.resolver.failover {
+                    println!("             else {target}");
+                }
+            }
+            let alone = SidecarRegistration {
+                upstreams: vec![made_of_it.clone()],
+                ..made.clone()
+            };
+            print_upstream(&plan::sidecar::plan(&alone, &settings.mesh), name);
         }
     }
     if !found {
@@ -80,5 +101,11 @@ fn explain_upstream(settings: &Settings, name: &str) {
             known.join(", ")
         };
         println!("no upstream has the destination {name}; upstreams: {known}");
+    }
+}
+
+fn print_upstream(plan: &Plan, name: &str) {
+    for explained in plan::explain::upstream(plan, name) {
+        print!("{explained}");
     }
 }

@@ -7,7 +7,7 @@
 //! [`crate::mesh::Mesh`].
 
 use alloc::{string::String, vec, vec::Vec};
-use core::time::Duration;
+use core::{fmt, time::Duration};
 
 use crate::{Balance, mesh::Via};
 
@@ -118,5 +118,23 @@ impl Target {
             via: Via::Direct,
             external_sni: None,
         }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(subset) = &self.subset {
+            write!(f, "subset {subset} of ")?;
+        }
+        f.write_str(&self.service)?;
+        match &self.peer {
+            Some(peer) => write!(f, " of peer {peer}")?,
+            None => write!(f, " in {}", self.datacenter)?,
+        }
+        f.write_str(match self.via {
+            Via::Direct => ", directly",
+            Via::LocalGateway => ", through the gateways here",
+            Via::RemoteGateway => ", through the gateways there",
+        })
     }
 }

@@ -3,7 +3,13 @@
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 
-use crate::{Cluster, FilterChain, Health, Plan, Route, matching::ServerNameTable};
+use crate::{
+    Cluster, FilterChain, Health, Inspect, Listener, Plan, Route, matching::ServerNameTable,
+};
+
+mod upstream;
+
+pub use upstream::{UpstreamExplanation, upstream};
 
 /// What becomes of a connection with a server name.
 #[derive(Debug)]
@@ -30,7 +36,9 @@ pub struct Verdict<'a> {
 pub fn server_name<'a>(plan: &'a Plan, name: &str) -> Explanation<'a> {
     let name = name.to_ascii_lowercase();
     let mut verdicts: Vec<Verdict<'a>> = Vec::new();
-    for listener in &plan.listeners {
+    // What applications dial goes by no name.
+    let by_name = |listener: &&Listener| listener.inspect == Inspect::ClientHello;
+    for listener in plan.listeners.iter().filter(by_name) {
         let chain = ServerNameTable::new(&listener.chains).find(&name);
         let chain = chain.and_then(|at| listener.chains.get(at));
         match verdicts.iter_mut().find(|verdict| verdict.chain == chain) {
@@ -116,17 +124,7 @@ impl fmt::Display for Verdict<'_> {
         if cluster.endpoints.is_empty() {
             return writeln!(f, "result       closed: the cluster has no endpoints");
         }
-        for endpoint in &cluster.endpoints {
-            let health = match endpoint.health {
-                Health::Healthy => "healthy",
-                Health::Unhealthy => "unhealthy: used only when no other is left",
-            };
-            writeln!(
-                f,
-                "endpoint     {}  weight {}  {health}",
-                endpoint.address, endpoint.weight
-            )?;
-        }
+        endpoints(f, cluster)?;
         writeln!(
             f,
             "result       forwarded unopened, {:?} over {} endpoint(s), connect timeout {:?}",
@@ -135,6 +133,18 @@ impl fmt::Display for Verdict<'_> {
             cluster.connect_timeout
         )
     }
+}
+
+fn endpoints(f: &mut fmt::Formatter<'_>, cluster: &Cluster) -> fmt::Result {
+    for endpoint in &cluster.endpoints {
+        let health = match endpoint.health {
+            Health::Healthy => "healthy",
+            Health::Unhealthy => "unhealthy: used only when no other is left",
+        };
+        let (address, weight) = (&endpoint.address, endpoint.weight);
+        writeln!(f, "endpoint     {address}  weight {weight}  {health}")?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -249,3 +249,51 @@ fn a_chain_that_leads_nowhere_is_closed() {
     };
     assert!(addresses(&only(peers, &both())).is_empty());
 }
+
+#[test]
+fn an_explanation_shows_shares_failover_names_identities_and_limits() {
+    let resolver = |target| Resolver {
+        failover: vec![to("dc2", Via::LocalGateway)],
+        balance: Balance::Maglev,
+        ..Resolver::to(target)
+    };
+    let share = |weight, service: &str| Split {
+        weight,
+        resolver: resolver(Target::new(service, "dc1")),
+    };
+    let chain = Chain {
+        splits: vec![share(9_950, "api"), share(50, "nobody")],
+    };
+    let upstream = Upstream {
+        max_connections: Some(5),
+        max_pending: Some(6),
+        outlier_detection: Some(OutlierDetection::default()),
+        ..upstream("api?dc=dc1", chain)
+    };
+    let plan = planned(&[upstream], &both());
+    for name in ["api", "api?dc=dc1"] {
+        let [explained] = &crate::explain::upstream(&plan, name)[..] else {
+            panic!("one upstream")
+        };
+        let text = explained.to_string();
+        for part in [
+            "listener     api?dc=dc1:127.0.0.1:9191",
+            "share        99.50 %",
+            "share        0.50 %",
+            "failover 1",
+            "server name  api.default.dc2.internal.",
+            "/ns/default/dc/dc2/svc/api",
+            "endpoint     10.0.0.9:8443  weight 1  healthy",
+            "endpoint     none",
+            "policy       maglev by the client's address",
+            "timeout      5s",
+            "limit        5 connections",
+            "limit        6 connections being made",
+            "after 5 failures in a row for 30s",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+    assert!(crate::explain::upstream(&plan, "ap").is_empty());
+    assert!(crate::explain::upstream(&plan, "public_listener").is_empty());
+}
