@@ -10,7 +10,7 @@ use std::{
     net::{IpAddr, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     rc::Rc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dial::Resolver;
@@ -177,10 +177,12 @@ impl Client {
                 None => self.connect().await?,
             };
             let bytes = self.bytes(request, connection.address)?;
+            let begun = Instant::now();
             match connection.exchange(&bytes, traffic, &mut body).await {
                 Ok((about, kept)) => break (about, Some(connection).filter(|_| kept)),
-                // It was closed while nobody asked. There are only so many idle ones.
-                Err(Failure::Broken(_, true)) if connection.used => {}
+                // It was closed while nobody asked. There are only so many idle ones. One that breaks later, while a query
+                // blocks, is trouble: the next answer may be another server's.
+                Err(Failure::Broken(_, true)) if connection.used && begun.elapsed() < AT_ONCE => {}
                 Err(failure) => {
                     let address = self.addresses.get(connection.address);
                     let address = address.map(Address::to_string).unwrap_or_default();
@@ -313,6 +315,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Some connections block; there must be one for what does not.
 const MIN_CONNECTIONS: usize = 4;
+
+/// How soon it shows that the other end has closed a connection: a round trip.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// A query that follows another finds one; the rest would only take places at Consul.
 const MAX_IDLE: usize = 4;

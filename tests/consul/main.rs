@@ -1,0 +1,16 @@
+//! What lictor learns from a real Consul: Debian's 1.8.7, or the one that `LICTOR_CONSUL` names.
+//!
+//! `LICTOR_CONSUL=$(tests/peers/consul) cargo test -p lictor-tests --test consul`
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that is wrong fails"
+)]
+
+mod asking;
+mod few_connections;
+mod reaching;
+mod watches_survive;

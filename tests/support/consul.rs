@@ -1,0 +1,291 @@
+//! A real Consul: agents with loopback addresses and free ports of their own, ready when they have a leader, ended with the
+//! test.
+//!
+//! The binary is the one that `LICTOR_CONSUL` names; `tests/peers/consul` fetches one.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::temp::TempDir;
+use crate::wait;
+
+/// The token that may do everything, with [`Settings::acl`].
+pub const MASTER: &str = "00000000-0000-0000-0000-00000000aaaa";
+
+/// How an agent is to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings<'a> {
+    /// The server it joins; without one it is a server itself.
+    pub of: Option<&'a Agent>,
+    /// Whether nothing is allowed without a token.
+    pub acl: bool,
+    /// The agent's whole configuration beside ours, as JSON.
+    pub more: &'a str,
+}
+
+/// An agent that runs. It is killed when the value goes.
+#[derive(Debug)]
+pub struct Agent {
+    child: Option<Child>,
+    home: TempDir,
+    ports: Ports,
+    acl: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    ip: Ipv4Addr,
+    http: u16,
+    https: u16,
+    serf: u16,
+    server: u16,
+}
+
+impl Agent {
+    /// A server by itself, which allows everything.
+    pub fn server() -> Self {
+        Self::start(Settings::default())
+    }
+
+    /// Starts an agent and waits until it can be used.
+    ///
+    /// # Panics
+    /// When it cannot, after the deadline.
+    pub fn start(settings: Settings<'_>) -> Self {
+        let mut agent = Self {
+            child: None,
+            home: TempDir::new(),
+            ports: Ports::free(),
+            acl: settings.acl,
+        };
+        agent.home.write("consul.json", agent.config(settings));
+        if !settings.more.is_empty() {
+            agent.home.write("more.json", settings.more);
+        }
+        agent.run();
+        agent
+    }
+
+    fn config(&self, settings: Settings<'_>) -> String {
+        let Ports {
+            ip,
+            http,
+            https,
+            serf,
+            server,
+        } = self.ports;
+        let mut text = format!(
+            r#"{{"node_name":"n{http}","datacenter":"dc1","data_dir":"{}","bind_addr":"{ip}","client_addr":"{ip}",
+            "ports":{{"http":{http},"https":{https},"grpc":-1,"dns":-1,"serf_lan":{serf},"serf_wan":-1,"server":{server}}},
+            "addresses":{{"http":"{ip} unix://{}"}},
+            "disable_update_check":true,"log_level":"WARN","performance":{{"raft_multiplier":1}},"connect":{{"enabled":true}},
+            "gossip_lan":{{"gossip_interval":"100ms","probe_interval":"500ms","probe_timeout":"200ms"}}"#,
+            self.home.file("data").display(),
+            self.socket().display(),
+        );
+        let role = match settings.of {
+            None => r#","server":true,"bootstrap_expect":1"#.to_owned(),
+            Some(of) => format!(
+                r#","retry_join":["{}:{}"],"retry_interval":"500ms""#,
+                of.ports.ip, of.ports.serf
+            ),
+        };
+        text.push_str(&role);
+        if settings.acl {
+            let _ = write!(
+                text,
+                r#","acl":{{"enabled":true,"default_policy":"deny","tokens":{{"master":"{MASTER}","agent":"{MASTER}"}}}}"#
+            );
+        }
+        text + "}"
+    }
+
+    /// Starts it again, as it was.
+    pub fn run(&mut self) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.home.file("log"));
+        let log = log.expect("a log can be written");
+        let mut command = Command::new(binary());
+        command
+            .args(["agent", "-config-file"])
+            .arg(self.home.file("consul.json"));
+        if self.home.file("more.json").exists() {
+            command.arg("-config-file").arg(self.home.file("more.json"));
+        }
+        command.env("GOMAXPROCS", "2").stdin(Stdio::null());
+        command
+            .stdout(log.try_clone().expect("a descriptor"))
+            .stderr(log);
+        self.child = Some(command.spawn().expect("consul can be started"));
+        let end = Instant::now() + START;
+        let ready = |agent: &Self| {
+            let leader = agent.ask("GET", "/v1/status/leader", "");
+            let roots = agent.ask("GET", "/v1/agent/connect/ca/roots", "");
+            leader.is_some_and(|(_, text)| text.len() > 2)
+                && roots.is_some_and(|(status, text)| status == 200 && text.contains("RootCert"))
+        };
+        while !ready(self) {
+            assert!(
+                Instant::now() < end,
+                "no Consul within {START:?}; its log:\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends it as a power cut does.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Forgets everything it knew, once it was killed.
+    pub fn forget(&self) {
+        std::fs::remove_dir_all(self.home.file("data")).expect("its data can be removed");
+    }
+
+    /// Where its HTTP API is.
+    pub fn http(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.ports.ip), self.ports.http)
+    }
+
+    /// Where its HTTPS API is, if its configuration has certificates.
+    pub fn https(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.ports.ip), self.ports.https)
+    }
+
+    /// The unix socket with the same API.
+    pub fn socket(&self) -> PathBuf {
+        self.home.file("http.sock")
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.home.file("log")).unwrap_or_default()
+    }
+
+    /// Asks it something.
+    ///
+    /// # Panics
+    /// When the status is not 200.
+    pub fn get(&self, path: &str) -> Value {
+        let (status, text) = self.ask("GET", path, "").expect("consul answers");
+        assert_eq!(status, 200, "{path}: {text}");
+        serde_json::from_str(&text).expect("an answer is json")
+    }
+
+    /// Tells it something, and gives what it says.
+    ///
+    /// # Panics
+    /// When the status is not 200.
+    pub fn put(&self, path: &str, body: &str) -> String {
+        let (status, text) = self.ask("PUT", path, body).expect("consul answers");
+        assert_eq!(status, 200, "{path}: {text}");
+        text
+    }
+
+    /// Registers a service of the catalog with a sidecar on this port, on a node of its own.
+    pub fn register(&self, service: &str, port: u16) {
+        let node = format!("node-{service}");
+        self.put(
+            "/v1/catalog/register",
+            &format!(
+                r#"{{"Node":"{node}","Address":"10.9.9.9","Service":{{"Kind":"connect-proxy","ID":"{service}-sidecar-proxy",
+                "Service":"{service}-sidecar-proxy","Port":{port},"Proxy":{{"DestinationServiceName":"{service}"}}}}}}"#
+            ),
+        );
+    }
+
+    /// How many connections to its HTTP API there are, of whoever has them.
+    pub fn connections(&self) -> usize {
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel tells");
+        let ip = u32::from_ne_bytes(self.ports.ip.octets());
+        let local = format!("{ip:08X}:{:04X}", self.ports.http);
+        let to_it = |line: &&str| {
+            let mut words = line.split_whitespace().skip(1);
+            words.next() == Some(&local) && words.nth(1) == Some("01")
+        };
+        table.lines().filter(to_it).count()
+    }
+
+    /// Status and text, unless nobody answers.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(self.http()).ok()?;
+        stream.set_read_timeout(Some(wait::DEADLINE)).ok()?;
+        let token = if self.acl {
+            format!("X-Consul-Token: {MASTER}\r\n")
+        } else {
+            String::new()
+        };
+        let request = format!(
+            "{method} {path} HTTP/1.0\r\nHost: x\r\n{token}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let status = text.split(' ').nth(1)?.parse().ok()?;
+        let (_, body) = text.split_once("\r\n\r\n")?;
+        Some((status, body.to_owned()))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- the log of consul on {}\n{}", self.ports.ip, self.log());
+        }
+    }
+}
+
+impl Ports {
+    /// An address of the loopback network that no other test has, and ports on it that are free.
+    fn free() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let process = std::process::id();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let [.., high, low] = process.to_be_bytes();
+        let last = u8::try_from(number % 250).unwrap_or_default() + 1;
+        let ip = Ipv4Addr::new(127, high | 64, low, last);
+        let listeners: Vec<TcpListener> = (0..4)
+            .map(|_| TcpListener::bind((ip, 0)).expect("a port is free"))
+            .collect();
+        let port = |index: usize| listeners[index].local_addr().expect("it is bound").port();
+        // Gossip needs its port in both protocols.
+        UdpSocket::bind((ip, port(2))).expect("the address is ours alone");
+        Self {
+            ip,
+            http: port(0),
+            https: port(1),
+            serf: port(2),
+            server: port(3),
+        }
+    }
+}
+
+/// The program.
+///
+/// # Panics
+/// When nothing names it.
+pub fn binary() -> PathBuf {
+    let path = std::env::var_os("LICTOR_CONSUL");
+    path.expect("no Consul to test with: LICTOR_CONSUL=$(tests/peers/consul) names one")
+        .into()
+}
+
+/// Until there is a leader and a certificate authority, on a busy machine.
+const START: Duration = Duration::from_secs(60);
