@@ -13,4 +13,5 @@
 mod asking;
 mod few_connections;
 mod reaching;
+mod registered;
 mod watches_survive;

@@ -5,7 +5,7 @@
 //!
 //! An error is never an empty answer: whatever goes wrong, the last good answer stays in force.
 //!
-//! [`Client`] sends requests, [`Watches`] keeps questions answered.
+//! [`Client`] sends requests, [`Watches`] keeps questions answered, [`registration`] keeps a proxy registered.
 //!
 //! # Implementation
 //!
@@ -26,6 +26,7 @@ pub mod gateway;
 mod json;
 mod known;
 mod question;
+pub mod registration;
 mod secure;
 mod settings;
 pub mod sidecar;

@@ -238,6 +238,13 @@ fn encode(text: &mut String, value: &str) {
     }
 }
 
+/// A text as one step of a path.
+pub(crate) fn encoded(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    encode(&mut text, value);
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
