@@ -107,6 +107,11 @@ impl Entry {
         matches!(self.waiting, Waiting::Poll(_))
     }
 
+    /// Whether nothing has happened to it for a while.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet >= 2
+    }
+
     /// The next question is answered at once.
     pub(super) fn start_over(&mut self) {
         self.index = 0;
@@ -118,7 +123,8 @@ impl Entry {
         match self.quiet {
             _ if crowded => WAIT_IN_TURN,
             0..2 => WAIT_AT_FIRST,
-            2.. => WAIT,
+            2..4 => WAIT,
+            4.. => WAIT_LONG,
         }
     }
 
@@ -236,8 +242,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Where there is no index to block on.
 const POLL: Duration = Duration::from_secs(60);
 
-/// How long a query blocks in quiet times: Consul's own default. Each end of a wait costs an answer.
+/// How long a query blocks when nothing happens: Consul's own default, then the longest that it allows. Each end of a wait costs
+/// an answer.
 const WAIT: Duration = Duration::from_secs(300);
+const WAIT_LONG: Duration = Duration::from_secs(600);
 
 /// The first waits are short: a query that we leave when we end keeps its place among Consul's connections until its wait is
 /// over, so one that restarts all the time must not have long ones.

@@ -210,7 +210,7 @@ impl Lanes {
         if self.stopped.get() {
             return None;
         }
-        self.parked.look(self);
+        self.parked.look(self, now);
         while self.running.get() < self.client.budget() - 1 {
             let Some(first) = self.pick(now) else {
                 break;

@@ -1,13 +1,17 @@
 //! Watching over many services with one connection.
 //!
-//! When there are more questions than connections that may block, those for the instances of a service of this datacenter are
-//! asked once and then parked. One query blocks on the whole catalog and is answered with nothing but its index; when it is,
-//! the catalog is read through once ([`Digest`]), and what differs from before is asked for again, and nothing else.
+//! The questions for the instances of services of this datacenter are asked once and then parked, and one query blocks on the
+//! whole catalog, which is answered with nothing but its index. When it is, the catalog is read through once ([`Digest`]), and
+//! what differs from before is asked for again, and nothing else. That is done
+//!
+//! - when there are more questions than connections that may block;
+//! - when nothing happens: each wait of each question ends with an answer that is no news, all day long. It is left again where
+//!   the catalog is much more than the questions are about, or changes often for others.
 //!
 //! Both are one endpoint, which Consul's own interface is made with and which has been there unchanged from 1.8 to 1.22:
 //! `/v1/internal/ui/nodes`. Where it may not be used, the questions take turns instead. Measured on 1.8.7 with 2,000
 //! services: a catalog is 2.3 MB and takes 50 to 130 ms, asking for each service again takes a second and about as many
-//! bytes, and the query that blocks is 200 bytes.
+//! bytes, and the query that blocks is 400 bytes with its answer.
 
 use std::{
     cell::{Cell, RefCell},
@@ -27,11 +31,13 @@ use crate::{Error, Request, Traffic};
 pub(super) struct Parked {
     state: Cell<State>,
     digests: RefCell<Digests>,
+    /// Until when it is not done for quiet alone.
+    not_for_quiet: Cell<Option<Instant>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
-    /// There are connections enough.
+    /// Each question is by itself.
     #[default]
     Off,
     /// The catalog is being read for the first time.
@@ -40,6 +46,14 @@ enum State {
     Watching,
     /// The catalog cannot be read; it is tried again.
     Unable,
+}
+
+/// What a reading came to.
+struct Reading {
+    index: u64,
+    bytes: u64,
+    /// How many questions are asked for again.
+    changed: usize,
 }
 
 impl Parked {
@@ -53,21 +67,35 @@ impl Parked {
         self.state.get() == State::Starting
     }
 
-    /// Begins when there are more questions than may block.
-    pub(super) fn look(&self, lanes: &Rc<Lanes>) {
-        if self.state.get() == State::Off && lanes.would_block() > lanes.most_blocking() {
-            let mut services = 0;
-            lanes.each(|entry| services += usize::from(entry.service.is_some()));
-            if services >= FEWEST {
-                self.state.set(State::Starting);
-                let watching = Box::pin(watch(Rc::clone(lanes)));
-                lanes.executor().spawn(watching).detach();
-            }
+    /// Begins when there is reason to.
+    pub(super) fn look(&self, lanes: &Rc<Lanes>, now: Instant) {
+        if self.state.get() != State::Off {
+            return;
+        }
+        let (mut services, mut quiet) = (0, 0);
+        lanes.each(|entry| {
+            services += usize::from(entry.service.is_some());
+            quiet += usize::from(entry.service.is_some() && entry.is_quiet());
+        });
+        let may = self.not_for_quiet.get().is_none_or(|until| until <= now);
+        if services >= FEWEST && (are_many(lanes) || (quiet == services && may)) {
+            self.state.set(State::Starting);
+            let watching = Box::pin(watch(Rc::clone(lanes)));
+            lanes.executor().spawn(watching).detach();
         }
     }
 }
 
-/// Watches until there are connections enough again.
+/// Whether there are more questions than may block. A few less still count: they come and go.
+fn are_many(lanes: &Lanes) -> bool {
+    let most = match lanes.parked.state.get() {
+        State::Off => lanes.most_blocking(),
+        _ => lanes.most_blocking() * 3 / 4,
+    };
+    lanes.would_block() > most
+}
+
+/// Watches for as long as there is reason to.
 async fn watch(lanes: Rc<Lanes>) {
     let parked = &lanes.parked;
     let mut failures = 0_u32;
@@ -75,17 +103,39 @@ async fn watch(lanes: Rc<Lanes>) {
     let mut index = 0;
     let mut read = Instant::now();
     let mut pause = Duration::ZERO;
-    while wanted(&lanes) {
+    // Readings for nothing since then.
+    let mut fruitless = (0_u32, read);
+    while !lanes.is_stopped() {
         let step = if index == 0 {
             Timer::at(read + pause).await;
             read = Instant::now();
             let done = read_through(&lanes).await;
             // A reading costs Consul and us; it may take up a quarter of the time.
             pause = (read.elapsed() * 4).clamp(PAUSE, LONGEST_PAUSE);
-            done
+            done.map(|reading| {
+                let worth = u64::try_from(lanes.count())
+                    .unwrap_or(u64::MAX)
+                    .saturating_mul(WORTH_BYTES);
+                if read.duration_since(fruitless.1) > HOUR {
+                    fruitless = (0, read);
+                }
+                fruitless.0 += u32::from(reading.changed == 0);
+                if !are_many(&lanes) && (fruitless.0 > FRUITLESS || reading.bytes > worth) {
+                    let until = if reading.bytes > worth {
+                        24 * HOUR
+                    } else {
+                        2 * HOUR
+                    };
+                    parked.not_for_quiet.set(Some(read + until));
+                }
+                reading.index
+            })
         } else {
             match changed(&lanes, index).await {
-                Ok(now) if now == index => Ok(index),
+                Ok(now) if now == index => {
+                    Timer::after(PAUSE).await;
+                    Ok(index)
+                }
                 Ok(_) => Ok(0),
                 Err(error) => Err(error),
             }
@@ -100,20 +150,21 @@ async fn watch(lanes: Rc<Lanes>) {
                 if !error.is_of_one_server() && parked.state.replace(State::Unable) != State::Unable
                 {
                     release(&lanes);
+                    parked.not_for_quiet.set(Some(Instant::now() + HOUR));
                 }
                 index = 0;
                 failures = (failures + 1).min(6);
                 Timer::after(PAUSE * (1 << failures) * 10).await;
             }
         }
+        let may = parked.not_for_quiet.get().is_none_or(|until| until <= read);
+        if !are_many(&lanes) && !may {
+            break;
+        }
     }
     parked.state.set(State::Off);
     parked.digests.take();
     release(&lanes);
-}
-
-fn wanted(lanes: &Lanes) -> bool {
-    !lanes.is_stopped() && lanes.would_block() > lanes.most_blocking() * 3 / 4
 }
 
 /// Everything parked is asked for again.
@@ -127,8 +178,8 @@ fn release(lanes: &Lanes) {
     lanes.stir();
 }
 
-/// Reads the catalog and has asked what differs; gives its index.
-async fn read_through(lanes: &Lanes) -> Result<u64, Error> {
+/// Reads the catalog and has asked what differs.
+async fn read_through(lanes: &Lanes) -> Result<Reading, Error> {
     let mut digest = Digest::default();
     let request = Request {
         method: "GET",
@@ -161,10 +212,12 @@ async fn read_through(lanes: &Lanes) -> Result<u64, Error> {
     let all = parked.state.replace(State::Watching) != State::Watching;
     let after = parked.digests.borrow();
     let now = Instant::now();
+    let mut changed = 0;
     lanes.each(|entry| {
         if let Some(service) = entry.service
             && (all || before.of(service) != after.of(service))
         {
+            changed += 1;
             entry.stale = true;
             entry.start_over();
             if !entry.runs {
@@ -173,7 +226,11 @@ async fn read_through(lanes: &Lanes) -> Result<u64, Error> {
         }
     });
     lanes.stir();
-    Ok(index)
+    Ok(Reading {
+        index,
+        bytes: traffic.received(),
+        changed,
+    })
 }
 
 /// Waits until the catalog's index is another one, or for the end of the wait; gives the index.
@@ -197,8 +254,15 @@ const NODES: &str = "/v1/internal/ui/nodes";
 /// Fewer than this are not worth reading the catalog.
 const FEWEST: usize = 8;
 
-/// As long as a query of its own blocks.
-const WAIT: Duration = Duration::from_secs(300);
+/// As long as Consul allows.
+const WAIT: Duration = Duration::from_secs(600);
+
+/// What a question may add to a reading that is made for quiet: its own answer is 1.2 KB.
+const WORTH_BYTES: u64 = 8 * 1024;
+
+/// Readings for nothing in an hour.
+const FRUITLESS: u32 = 3;
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Between two readings, at least and at most.
 const PAUSE: Duration = Duration::from_millis(100);

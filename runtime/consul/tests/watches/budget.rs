@@ -76,3 +76,48 @@ fn without_the_catalog_the_questions_take_turns() {
         assert!(consul.connections.get().1 <= 8, "{:?}", consul.connections);
     });
 }
+
+#[test]
+fn when_nothing_happens_one_question_stands_for_all_services() {
+    with(TokenSource::Anonymous, 32, |consul, watches| async move {
+        let path = |number: usize| format!("/v1/health/connect/s{number}");
+        consul.say(NODES, 200, &catalog(10, 0, 1));
+        for number in 0..10 {
+            consul.say(&path(number), 200, "[0]");
+        }
+        let all: Vec<_> = (0..10)
+            .map(|number| watch(&watches, &instances(&format!("s{number}"))))
+            .collect();
+        until(|| all.iter().all(|(_, told)| told.borrow().len() == 1)).await;
+        assert_eq!(consul.times(NODES), 0);
+        consul.hurried.set(true);
+        until(|| consul.times(NODES) >= 2).await;
+        // Those that blocked still come back, once.
+        let asked = || {
+            (0..10)
+                .map(|number| consul.times(&path(number)))
+                .sum::<usize>()
+        };
+        let mut before = 0;
+        while before != asked() {
+            before = asked();
+            smol::Timer::after(std::time::Duration::from_millis(300)).await;
+        }
+        consul.hurried.set(false);
+
+        consul.say(&path(3), 200, "[1]");
+        consul.say(NODES, 200, &catalog(10, 3, 2));
+        until(|| all[3].1.borrow().len() == 2).await;
+        assert_eq!(asked(), before + 1);
+
+        // Where it is about others all the time, each question is by itself again.
+        let mut port = 10;
+        while consul.times(&path(5)) < 20 && asked() < before + 11 {
+            port += 1;
+            consul.say(NODES, 200, &catalog(11, 10, port));
+            smol::Timer::after(std::time::Duration::from_millis(50)).await;
+        }
+        consul.say(&path(5), 200, "[1]");
+        until(|| all[5].1.borrow().len() == 2).await;
+    });
+}

@@ -30,6 +30,8 @@ pub(crate) struct Fake {
     pub(crate) asked: RefCell<Vec<(String, Option<String>)>>,
     /// Connections now, and the most there were.
     pub(crate) connections: Cell<(usize, usize)>,
+    /// While true, waits are over after some milliseconds.
+    pub(crate) hurried: Cell<bool>,
     /// While true, connections are closed at once.
     pub(crate) down: Cell<bool>,
 }
@@ -118,7 +120,7 @@ impl Fake {
             };
             let wait =
                 asked("wait").map_or(0, |wait| wait.strip_suffix('s').unwrap().parse().unwrap());
-            let end = Instant::now() + Duration::from_secs(wait);
+            let begun = Instant::now();
             let index = asked("index").map(|index| index.parse::<u64>().unwrap());
             let said = loop {
                 if self.down.get() {
@@ -126,7 +128,12 @@ impl Fake {
                 }
                 let said = self.find(path);
                 // A higher index than ours blocks for the whole wait, as Consul's does; here the wait is over at once.
-                if index != Some(said.index) || Instant::now() >= end {
+                let wait = if self.hurried.get() {
+                    Duration::from_millis(20)
+                } else {
+                    Duration::from_secs(wait)
+                };
+                if index != Some(said.index) || begun.elapsed() >= wait {
                     break said;
                 }
                 Timer::after(Duration::from_millis(2)).await;
