@@ -32,13 +32,24 @@ service {
             local_bind_port  = 9191
             mesh_gateway { mode = "local" }
           },
-          # db is in this datacenter: always direct.
+          # db is in this datacenter: always direct. Its resolver below says where to go without it, which
+          # is another datacenter: there the mode counts.
           {
             destination_name = "db"
             local_bind_port  = 5432
+            mesh_gateway { mode = "remote" }
             config {
               connect_timeout_ms = 3000
-              limits { max_connections = 50 }
+              limits {
+                max_connections      = 50
+                max_pending_requests = 10 # connections being made
+              }
+              # Who cannot be connected three times in a row is left out for 10 s, then for 20 s…
+              passive_health_check {
+                max_failures         = 3
+                base_ejection_time   = "10s"
+                max_ejection_percent = 50
+              }
             }
           },
         ]
@@ -85,7 +96,7 @@ lictor {
   default_intention_policy = "deny"
 }
 
-# Who may call web: here and in sidecar-api.hcl as Consul keeps it.
+# Who may call web, and what becomes of its own calls: here and in sidecar-api.hcl as Consul keeps it.
 config_entries {
   bootstrap = [
     {
@@ -94,6 +105,22 @@ config_entries {
       sources = [
         { name = "ingress", action = "allow" },
         { name = "cron", action = "allow" },
+      ]
+    },
+    {
+      # db in dc2 stands in while nobody here can be reached; a client keeps its instance.
+      kind          = "service-resolver"
+      name          = "db"
+      failover      = { "*" = { datacenters = ["dc2"] } }
+      load_balancer { policy = "maglev" }
+    },
+    {
+      # Of web's calls to api five in a hundred go to its next version. TCP is divided by connection.
+      kind = "service-splitter"
+      name = "api"
+      splits = [
+        { weight = 95 },
+        { weight = 5, service = "api-next" },
       ]
     },
     {

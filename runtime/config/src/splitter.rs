@@ -98,7 +98,20 @@ fn hundredths(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_share_is_read_back_and_nothing_else_is_one(share in 0..=10_000_u32, text in "[0-9.+e-]{0,6}") {
+            prop_assert_eq!(hundredths(&format!("{}.{:02}", share / 100, share % 100)), Some(share));
+            if let Some(read) = hundredths(&text) {
+                let value: f64 = format!("0{text}").parse().unwrap_or(-1.0);
+                prop_assert!((value * 100.0 - f64::from(read)).abs() < 0.001);
+            }
+        }
+    }
 
     #[test]
     fn shares_are_read_to_the_hundredth() {

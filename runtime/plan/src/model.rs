@@ -390,8 +390,8 @@ impl fmt::Display for EndpointAddress {
 pub enum Health {
     /// Its checks pass, or nothing is known against it.
     Healthy,
-    /// A check is critical. Used only when no endpoint of the cluster is healthy: a wrong health report must not
-    /// cut a datacenter off.
+    /// A check is critical. Used only when no endpoint of the cluster is healthy, nor any of its failover: a wrong health
+    /// report must not cut a datacenter off.
     Unhealthy,
 }
 

@@ -27,16 +27,9 @@ pub(crate) struct Course {
 }
 
 impl Course {
-    /// Where a new connection goes, and what it may go on to.
-    pub(crate) fn new(table: &Table, first: Rc<Cluster>) -> (Self, Rc<Cluster>) {
-        let mut course = Self { first, at: 0 };
-        let cluster = Rc::clone(&course.first);
-        if cluster.spec().failover.is_empty() || cluster.is_usable(&table.names) {
-            return (course, cluster);
-        }
-        // With nothing usable anywhere, the first may know best.
-        let next = course.next(table).unwrap_or(cluster);
-        (course, next)
+    /// From the first cluster on.
+    fn new(first: Rc<Cluster>) -> Self {
+        Self { first, at: 0 }
     }
 
     /// Goes on to the next usable cluster.
@@ -53,13 +46,24 @@ impl Course {
 impl Engine {
     /// The cluster that a new connection goes to. Tells when that is another one than for the connection before.
     pub(crate) fn choose(&self, first: Rc<Cluster>) -> (Course, Rc<Cluster>) {
-        let (course, cluster) = Course::new(&self.table, first);
+        let mut course = Course::new(Rc::clone(&first));
+        if first.spec().failover.is_empty() {
+            return (course, first);
+        }
+        let chosen = match first.is_usable(&self.table.names) {
+            true => Some(Rc::clone(&first)),
+            false => course.next(&self.table),
+        };
+        // With nothing usable anywhere the first is tried all the same: what is thought of it may be wrong.
+        let Some(cluster) = chosen else {
+            return (course, first);
+        };
         if course.at > 0 {
             add(&self.counters.failovers, 1);
         }
-        if course.first.active.replace(course.at) != course.at {
+        if first.active.replace(course.at) != course.at {
             self.observer.observe(&Event::FailedOver {
-                cluster: &course.first.name,
+                cluster: &first.name,
                 to: &cluster.name,
                 back: course.at == 0,
             });

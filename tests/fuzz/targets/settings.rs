@@ -60,6 +60,7 @@ fuzz_target!(|text: &str| {
                 let plan = plan::sidecar::plan(sidecar, &settings.mesh);
                 assert!(!plan.identities.is_empty() && !plan.trust.is_empty());
                 assert_eq!(plan.listeners.len(), sidecar.upstreams.len() + 1);
+                assert!(leads_somewhere(&plan));
             }
             for identity in &settings.mesh.identities {
                 assert!(!format!("{:?}", identity.key).contains(KEY));
@@ -86,4 +87,21 @@ fuzz_target!(|text: &str| {
 /// Whether the text says the token in more places than the one where it is secret.
 fn told_elsewhere(text: &str) -> bool {
     text.matches("sesame").count() > 1
+}
+
+/// Whether every cluster that is named is there, and its failover too.
+fn leads_somewhere(plan: &plan::Plan) -> bool {
+    let known = |name: &String| plan.cluster(name).is_some();
+    let mut chains = plan.listeners.iter().flat_map(|it| &it.chains);
+    let routed = chains.all(|chain| match &chain.route {
+        plan::Route::Cluster(name) => known(name),
+        plan::Route::Weighted(shares) => {
+            shares.len() > 1
+                && shares
+                    .iter()
+                    .all(|(weight, name)| *weight > 0 && known(name))
+        }
+        plan::Route::SniCluster | plan::Route::Refuse(_) => true,
+    });
+    routed && plan.clusters.iter().all(|it| it.failover.iter().all(known))
 }
