@@ -104,7 +104,7 @@ fn a_peers_service_is_reached_through_the_gateways_of_either_side() {
 fn refused(api: &Gateway, leaf: &Leaf, trusts: &Mesh, cause: &str, because: &str) {
     let before = api.stats().refused(cause);
     let public = api.listener("public_listener");
-    let output = client_with(&[], trusts, Some(leaf), public, NAME, b"hello\n");
+    let output = client_with(&[], trusts, Some(leaf), public, NAME, b"hello");
     assert_eq!(output.stdout, b"", "it was answered");
     api.wait_for_refused(cause, before as u32 + 1);
     let events = api.lictor.log.events("refused");

@@ -224,13 +224,16 @@ fn an_app_that_is_not_there_is_told_by_its_path_and_an_app_that_comes_is_reached
     rustix::net::bind(&listener, &at).unwrap();
     rustix::net::listen(&listener, 0).unwrap();
     let listener = UnixListener::from(listener);
+    listener.set_nonblocking(true).unwrap();
     let mut clients: Vec<_> = (0..3).map(|_| connect(web.listener("api"))).collect();
     for client in &mut clients {
         client.write_all(b"hello").unwrap();
     }
     api.wait_for_active(3);
     for _ in 0..3 {
-        let mut app = patient(listener.accept().unwrap().0);
+        let (stream, _) = until("a connection at the app", || listener.accept().ok());
+        stream.set_nonblocking(false).unwrap();
+        let mut app = patient(stream);
         let mut hello = [0; 5];
         app.read_exact(&mut hello).unwrap();
         app.write_all(&hello).unwrap();
