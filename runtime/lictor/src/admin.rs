@@ -1,6 +1,7 @@
 //! The admin endpoint: a few pages over HTTP/1.1 that answer GET and change nothing.
 //!
-//! `/ready`, `/stats` (Prometheus text, also at `/metrics` and `/stats/prometheus`) and `/listeners`. Meant for loopback: it
+//! `/ready`, `/stats` (Prometheus text, also at `/metrics` and `/stats/prometheus`), `/listeners` and, of what Consul
+//! said, `/explain?upstream=NAME`. Meant for loopback: it
 //! asks for no credentials and tells nothing secret. Requests are bounded in size, time and number, and every answer
 //! closes its connection.
 
@@ -10,7 +11,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener, TcpStream},
     rc::Rc,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use proxy::{Cause, Proxy};
@@ -20,7 +21,10 @@ use smol::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
 };
 
-use crate::memory::{Age, Memory};
+use crate::{
+    learning::Learning,
+    memory::{Age, Memory},
+};
 
 /// Longer requests than any client of these pages sends.
 const MAX_REQUEST_BYTES: usize = 4096;
@@ -47,7 +51,11 @@ pub(crate) struct Told {
     pub(crate) proxy: Rc<Proxy>,
     pub(crate) state: Rc<State>,
     pub(crate) memory: Rc<Memory>,
+    pub(crate) learning: Rc<Learning>,
 }
+
+/// Takes a metric: its name, its kind, what it is, its values by labels.
+pub(crate) type Metric<'a> = dyn FnMut(&str, &str, &str, &[(&str, u64)]) + 'a;
 
 /// Binds the endpoint.
 ///
@@ -129,6 +137,20 @@ fn page(request: &[u8], told: &Told) -> (&'static str, String) {
         }
         b"/ready" => ("200 OK", "ready\n".to_owned()),
         b"/stats" | b"/metrics" | b"/stats/prometheus" => ("200 OK", stats(told)),
+        b"/explain" => {
+            let name = path
+                .splitn(2, |byte| *byte == b'?')
+                .nth(1)
+                .unwrap_or_default();
+            let name = name.strip_prefix(b"upstream=").unwrap_or_default();
+            match told.learning.explain(&String::from_utf8_lossy(name)) {
+                text if text.is_empty() => (
+                    "404 Not Found",
+                    "Consul has named no such upstream\n".to_owned(),
+                ),
+                text => ("200 OK", text),
+            }
+        }
         b"/listeners" => {
             let mut body = String::new();
             for (name, address) in told.proxy.listeners() {
@@ -138,7 +160,7 @@ fn page(request: &[u8], told: &Told) -> (&'static str, String) {
         }
         _ => (
             "404 Not Found",
-            "pages: /ready /stats /listeners\n".to_owned(),
+            "pages: /ready /stats /listeners /explain?upstream=NAME\n".to_owned(),
         ),
     }
 }
@@ -149,6 +171,7 @@ fn stats(told: &Told) -> String {
         proxy,
         state,
         memory,
+        learning,
     } = told;
     let counters = proxy.counters();
     let mut body = String::with_capacity(2048);
@@ -281,5 +304,7 @@ fn stats(told: &Told) -> String {
         "Connections refused, or cut by lictor.",
         &refused,
     );
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    learning.metrics(now.unwrap_or_default().as_secs(), &mut metric);
     body
 }

@@ -24,7 +24,7 @@ use crate::{
 /// `lictor compile`: files to a blob that a device runs as it is.
 pub(crate) fn compile(arguments: &Compile) -> Exit {
     let files = &arguments.files;
-    let job = match Job::of(files) {
+    let job = match Job::of(files, false) {
         Ok(job) => job,
         Err(unusable) => {
             eprintln!("{unusable}");

@@ -90,6 +90,26 @@ pub(crate) struct Run {
     #[argh(option, arg_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 
+    /// run the sidecar of this service instance, as Consul has it registered; may be repeated
+    #[argh(option, arg_name = "ID")]
+    pub(crate) sidecar_for: Vec<String>,
+
+    /// run the proxy of this ID, as Consul has it registered: a sidecar, or with --gateway a gateway
+    #[argh(option, arg_name = "ID")]
+    pub(crate) proxy_id: Option<String>,
+
+    /// run the gateway of this kind, as Consul has it registered: mesh
+    #[argh(option, arg_name = "KIND")]
+    pub(crate) gateway: Option<String>,
+
+    /// where Consul's HTTP API is; CONSUL_HTTP_ADDR or 127.0.0.1:8500 unless given
+    #[argh(option, arg_name = "ADDRESS")]
+    pub(crate) http_addr: Option<String>,
+
+    /// the file with the token for Consul; CONSUL_HTTP_TOKEN_FILE or CONSUL_HTTP_TOKEN unless given
+    #[argh(option, arg_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
     /// configuration files or directories, or one blob of lictor compile
     #[argh(positional, arg_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,

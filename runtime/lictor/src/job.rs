@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use config::{Origin, RuntimeSettings};
+use config::{ConsulSettings, Origin, RuntimeSettings};
 use plan::Plan;
 use store::{Content, Flaw, Identities, MAGIC, MAX_BLOB_BYTES, Meta, OnDisk, Remembered, Slots};
 use sys::directory::Directory;
@@ -21,6 +21,8 @@ pub(crate) struct Job {
     pub(crate) named: Vec<PathBuf>,
     /// Where in the files certificates, keys and roots were given.
     pub(crate) origins: Vec<Origin>,
+    /// Where Consul is, as the files say it.
+    pub(crate) consul: Option<ConsulSettings>,
     /// The datacenter the files speak of; empty where it is not known.
     pub(crate) datacenter: String,
 }
@@ -74,8 +76,8 @@ impl fmt::Display for Unreadable {
 }
 
 impl Job {
-    /// What the files of a command line say.
-    pub(crate) fn of(files: &[PathBuf]) -> Result<Self, Unusable> {
+    /// What the files of a command line say, which may be nothing where there is other work.
+    pub(crate) fn of(files: &[PathBuf], other_work: bool) -> Result<Self, Unusable> {
         if let Some(path) = files.iter().find(|path| is_blob(path)) {
             return match files {
                 [path] => Self::of_blob(path).map_err(Unusable::Blob),
@@ -83,7 +85,7 @@ impl Job {
             };
         }
         let settings = config::load(files).map_err(Unusable::Files)?;
-        if !plans::has_work(&settings) {
+        if !other_work && !plans::has_work(&settings) {
             return Err(Unusable::NothingToRun);
         }
         Ok(Self {
@@ -91,6 +93,7 @@ impl Job {
             runtime: settings.runtime,
             named: settings.files,
             origins: settings.origins,
+            consul: settings.consul,
             datacenter: settings.mesh.datacenter,
         })
     }
@@ -118,6 +121,7 @@ impl Job {
             runtime: process::settings(process),
             named: Vec::new(),
             origins: Vec::new(),
+            consul: None,
             datacenter: String::new(),
         }
     }

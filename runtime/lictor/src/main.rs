@@ -10,6 +10,8 @@ mod command;
 mod explain;
 mod job;
 mod keyless;
+#[cfg_attr(not(feature = "consul"), path = "without_consul.rs")]
+mod learning;
 mod log;
 mod materials;
 mod memory;
@@ -20,6 +22,8 @@ mod reload;
 mod run;
 mod stderr;
 mod tree;
+#[cfg(feature = "consul")]
+mod wanted;
 
 use std::process::ExitCode;
 

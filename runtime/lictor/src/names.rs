@@ -21,6 +21,11 @@ impl Names {
         }
     }
 
+    /// What resolves them.
+    pub(crate) fn resolver(&self) -> &Rc<Resolver> {
+        &self.resolver
+    }
+
     /// Starts on names that are new and stops on those that are gone.
     pub(crate) fn follow(&mut self, proxy: &Rc<Proxy>, executor: &Rc<LocalExecutor<'static>>) {
         let wanted = proxy.host_names();

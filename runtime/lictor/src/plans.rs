@@ -31,7 +31,6 @@ pub(crate) fn load(files: &[PathBuf]) -> Result<Settings, Exit> {
 /// The Plan of all gateways and sidecars that the files define. Those of one process share the mesh, so that their
 /// clusters of one name are the same.
 pub(crate) fn plan(settings: &Settings) -> Plan {
-    let mut whole = Plan::default();
     let gateways = settings
         .gateways
         .iter()
@@ -40,7 +39,13 @@ pub(crate) fn plan(settings: &Settings) -> Plan {
         .sidecar_registrations
         .iter()
         .map(|sidecar| plan::sidecar::plan(sidecar, &settings.mesh));
-    for part in gateways.chain(sidecars) {
+    join(gateways.chain(sidecars))
+}
+
+/// Several Plans as one. Of things with one name the first counts.
+pub(crate) fn join(parts: impl Iterator<Item = Plan>) -> Plan {
+    let mut whole = Plan::default();
+    for part in parts {
         whole.listeners.extend(part.listeners);
         whole.clusters.extend(part.clusters);
         whole.identities.extend(part.identities);
@@ -49,6 +54,9 @@ pub(crate) fn plan(settings: &Settings) -> Plan {
     whole
         .listeners
         .sort_by(|one, other| one.name.cmp(&other.name));
+    whole
+        .listeners
+        .dedup_by(|later, first| later.name == first.name);
     whole
         .clusters
         .sort_by(|one, other| one.name.cmp(&other.name));

@@ -8,6 +8,7 @@ use proxy::Proxy;
 use crate::{
     admin::State,
     job::{Job, Unusable},
+    learning::Learning,
     log::Log,
     materials, plans,
 };
@@ -21,11 +22,12 @@ enum Refused {
 /// Reads the files and takes over what they say; on any error nothing changes. Gives what is in force now.
 pub(crate) fn reload(
     files: &[PathBuf],
+    learning: &Learning,
     proxy: &Rc<Proxy>,
     log: &Log,
     state: &State,
 ) -> Option<Job> {
-    match try_reload(files, proxy, log) {
+    match try_reload(files, learning, proxy, log) {
         Ok((job, applied)) => {
             log.set(job.runtime.log);
             state.reloads.set(state.reloads.get() + 1);
@@ -61,12 +63,13 @@ pub(crate) fn reload(
 
 fn try_reload(
     files: &[PathBuf],
+    learning: &Learning,
     proxy: &Rc<Proxy>,
     log: &Log,
 ) -> Result<(Job, proxy::Applied), Refused> {
-    let job = Job::of(files).map_err(Refused::Files)?;
-    let applied = proxy
-        .apply(&job.plan)
+    let job = Job::of(files, learning.count() > 0).map_err(Refused::Files)?;
+    let applied = learning
+        .beside(&job.plan, &|plan| proxy.apply(plan))
         .map_err(|unfit| Refused::Unfit(materials::unfit(&job.origins, &unfit)))?;
     materials::warn(&job, log);
     proxy.set_options(plans::options(&job.runtime));

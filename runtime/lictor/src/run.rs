@@ -3,9 +3,16 @@
 //! Order matters at the start: signals are blocked before the reactor's helper thread exists, listeners are bound before
 //! the service manager hears that we are ready, and nothing that can fail is left for after that.
 
-use std::{cell::RefCell, io, path::PathBuf, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    path::PathBuf,
+    rc::Rc,
+    time::Duration,
+};
 
 use config::{LogFormat, LogLevel, LogSettings, RuntimeSettings};
+use plan::{Address, Plan};
 use proxy::{Cause, Observer, Proxy};
 use smol::{Async, LocalExecutor, Timer, future::or};
 use sys::{
@@ -18,6 +25,7 @@ use crate::{
     Exit, admin,
     command::Run,
     job::Job,
+    learning::Learning,
     log,
     log::Log,
     materials,
@@ -43,11 +51,18 @@ const UNCONFIGURED: LogSettings = LogSettings {
 };
 
 pub(crate) fn run(arguments: &Run) -> Exit {
-    if arguments.files.is_empty() {
+    let learning = match Learning::new(arguments) {
+        Ok(learning) => learning,
+        Err(why) => {
+            eprintln!("lictor: {why}");
+            return Exit::Usage;
+        }
+    };
+    if arguments.files.is_empty() && learning.count() == 0 {
         eprintln!("lictor: no configuration file given; try configs/gateway-dc1.hcl");
         return Exit::Usage;
     }
-    match start(arguments) {
+    match start(arguments, learning) {
         Ok(exit) => exit,
         Err(error) => {
             eprintln!("lictor: the system refused what is needed to run: {error}");
@@ -67,15 +82,17 @@ struct Running {
     /// What the process runs by, as the files say it now.
     settings: RefCell<RuntimeSettings>,
     memory: Rc<Memory>,
+    learning: Rc<Learning>,
+    is_ready: Cell<bool>,
     /// Certificates and keys that the files name: watched like the files.
     named: RefCell<Vec<PathBuf>>,
 }
 
-fn start(arguments: &Run) -> io::Result<Exit> {
+fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
     let signals = Signals::new(&[Signal::Hangup, Signal::Terminate, Signal::Interrupt])?;
     signals::ignore_sigpipe()?;
     let files = &arguments.files;
-    let job = Job::of(files);
+    let job = Job::of(files, learning.count() > 0);
     let given = job.as_ref().ok().map(|job| job.runtime.state_dir.as_path());
     let directory = arguments.state_dir.clone();
     let memory = Rc::new(Memory::open(
@@ -96,6 +113,10 @@ fn start(arguments: &Run) -> io::Result<Exit> {
             }
         },
     };
+    if let Err(why) = learning.find_consul(arguments, job.consul.as_ref()) {
+        eprintln!("lictor: {why}");
+        return Ok(Exit::Config);
+    }
     let seed = sys::random::seed()?;
     let observer: Rc<dyn Observer> = Rc::clone(&log) as _;
     let proxy = Rc::new(Proxy::new(plans::options(&job.runtime), observer, seed)?);
@@ -126,7 +147,9 @@ fn start(arguments: &Run) -> io::Result<Exit> {
         named,
         ..
     } = job;
-    if !stale {
+    let learning = Rc::new(learning);
+    learning.set_local(&plan);
+    if !stale && learning.count() == 0 {
         memory.remember(plan, &runtime);
     }
     for (name, address) in proxy.listeners() {
@@ -146,6 +169,7 @@ fn start(arguments: &Run) -> io::Result<Exit> {
                     proxy: Rc::clone(&proxy),
                     state: Rc::clone(&state),
                     memory: Rc::clone(&memory),
+                    learning: Rc::clone(&learning),
                 };
                 executor
                     .spawn(admin::serve(listener, Rc::clone(&executor), told))
@@ -168,6 +192,8 @@ fn start(arguments: &Run) -> io::Result<Exit> {
         settings: RefCell::new(runtime),
         named: RefCell::new(named),
         memory,
+        learning,
+        is_ready: Cell::new(false),
     });
     smol::block_on(executor.run(running.supervise(signals)))
 }
@@ -200,13 +226,57 @@ impl Running {
                 .spawn(async move { this.feed_watchdog(interval).await })
                 .detach();
         }
-        let status = self.status();
-        self.log
-            .info("ready", &[("listeners", &self.proxy.listeners().len())]);
-        self.tell(self.notifier.ready(&status));
+        let resolver = Rc::clone(self.names.borrow().resolver());
+        self.learning.start(&self.executor, &resolver);
+        for index in 0..self.learning.count() {
+            let this = Rc::clone(&self);
+            let kept = async move {
+                let learning = Rc::clone(&this.learning);
+                learning
+                    .keep(index, &this.log, &|| this.take_learned())
+                    .await;
+            };
+            self.executor.spawn(kept).detach();
+        }
+        if self.learning.is_complete() {
+            self.get_ready();
+        }
 
         let relay = async { self.proxy.run().await.map(|()| Exit::Software) };
         or(relay, self.obey(signals)).await
+    }
+
+    /// Puts what Consul said to work beside what the files say.
+    fn take_learned(&self) -> Result<(), String> {
+        let listened = self.proxy.listeners();
+        let plan = self.learning.joined();
+        self.proxy.apply(&plan).map_err(|unfit| unfit.to_string())?;
+        self.names.borrow_mut().follow(&self.proxy, &self.executor);
+        self.say_new_listeners(&listened);
+        self.memory.remember(plan, &self.settings.borrow());
+        if self.learning.is_complete() {
+            self.get_ready();
+        }
+        Ok(())
+    }
+
+    /// Says once that everything is there.
+    fn get_ready(&self) {
+        if self.is_ready.replace(true) {
+            return;
+        }
+        let listeners = self.proxy.listeners().len();
+        self.log.info("ready", &[("listeners", &listeners)]);
+        self.tell(self.notifier.ready(&self.status()));
+    }
+
+    fn say_new_listeners(&self, before: &[(String, Address)]) {
+        for (name, address) in self.proxy.listeners() {
+            if before.iter().all(|(_, known)| *known != address) {
+                self.log
+                    .info("listening", &[("name", &name), ("address", &address)]);
+            }
+        }
     }
 
     /// Does what signals ask for, up to the end of the process.
@@ -220,6 +290,7 @@ impl Running {
         }
         let deadline = self.settings.borrow().timeouts.drain;
         self.state.draining.set(true);
+        self.learning.stop();
         self.proxy.drain();
         let connections = self.proxy.connections();
         self.tell(
@@ -261,20 +332,26 @@ impl Running {
     fn reload(&self) {
         self.tell(self.notifier.reloading());
         let listened = self.proxy.listeners();
-        if let Some(job) = reload::reload(&self.files, &self.proxy, &self.log, &self.state) {
-            self.memory.remember(job.plan, &job.runtime);
+        let reloaded = reload::reload(
+            &self.files,
+            &self.learning,
+            &self.proxy,
+            &self.log,
+            &self.state,
+        );
+        if let Some(job) = reloaded {
+            self.learning.set_local(&job.plan);
+            let whole = self.learning.beside(&job.plan, &Plan::clone);
+            self.memory.remember(whole, &job.runtime);
             self.named.replace(job.named);
             let before = self.settings.replace(job.runtime);
             self.say_what_needs_a_restart(&before);
             self.names.borrow_mut().follow(&self.proxy, &self.executor);
-            for (name, address) in self.proxy.listeners() {
-                if listened.iter().all(|(_, known)| *known != address) {
-                    self.log
-                        .info("listening", &[("name", &name), ("address", &address)]);
-                }
-            }
+            self.say_new_listeners(&listened);
         }
-        self.tell(self.notifier.ready(&self.status()));
+        if self.is_ready.get() {
+            self.tell(self.notifier.ready(&self.status()));
+        }
     }
 
     /// Some settings belong to sockets and tables that are made once.

@@ -55,6 +55,21 @@ pub fn agent_service(body: &[u8]) -> Result<Service, NotUnderstood> {
     json::whole(body, service::service)
 }
 
+/// Reads the answer of `/v1/agent/services`.
+///
+/// # Errors
+/// The place where it is no such answer.
+pub fn agent_services(body: &[u8]) -> Result<Vec<Service>, NotUnderstood> {
+    let mut services = Vec::new();
+    json::whole(body, |reader| {
+        reader.object(&mut |_, value| {
+            services.push(service::service(value)?);
+            Ok(())
+        })
+    })?;
+    Ok(services)
+}
+
 /// Reads the answer of `/v1/catalog/node-services/<node>`: the services of the node, or of none if there is no such node.
 ///
 /// # Errors

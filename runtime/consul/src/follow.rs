@@ -1,0 +1,190 @@
+//! A source kept current: its questions are asked, its answers learned.
+//!
+//! Between the watches, which know how to ask, and a [`Source`], which knows what to ask. Answers come in bursts, so that questions
+//! are settled once for each burst: [`Follower::next`] says that there is something to take up, never how often.
+//!
+//! An error changes nothing that is known. It is told once for each question that has it.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    future::poll_fn,
+    rc::{Rc, Weak},
+    task::{Poll, Waker},
+};
+
+use crate::{
+    Event, Question, Watch, Watches,
+    known::News,
+    source::{Assembled, NotYet, Source},
+};
+
+/// Keeps one source current for as long as it is there.
+pub struct Follower(Rc<Inner>);
+
+struct Inner {
+    watches: Watches,
+    source: RefCell<Source>,
+    asked: RefCell<BTreeMap<Question, Watch>>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether there are answers that nobody took up.
+    learned: bool,
+    /// Questions in trouble, and what the trouble is.
+    troubles: BTreeMap<Question, String>,
+    /// What happened since it was last told.
+    notices: Vec<Notice>,
+    /// Questions whose answers another answer made old.
+    old: BTreeSet<Question>,
+    waker: Option<Waker>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A question has no current answer: its path, and why. The last one stays in force.
+    Lost(String, String),
+    /// All questions have current answers again.
+    Back,
+}
+
+/// More notices than this say nothing new: a datacenter with thousands of services that is gone.
+const MAX_NOTICES: usize = 8;
+
+impl Follower {
+    /// Asks what the source wants to know.
+    #[must_use]
+    pub fn new(source: Source, watches: Watches) -> Self {
+        let inner = Rc::new(Inner {
+            watches,
+            source: RefCell::new(source),
+            asked: RefCell::default(),
+            state: RefCell::default(),
+        });
+        inner.settle();
+        Self(inner)
+    }
+
+    /// Waits until something was learned, lost or found again; says what besides learning happened.
+    pub async fn next(&self) -> Vec<Notice> {
+        poll_fn(|context| {
+            let mut state = self.0.state.borrow_mut();
+            if state.learned || !state.notices.is_empty() {
+                return Poll::Ready(());
+            }
+            state.waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        self.0.settle();
+        let mut state = self.0.state.borrow_mut();
+        state.learned = false;
+        std::mem::take(&mut state.notices)
+    }
+
+    /// What the source comes to now.
+    ///
+    /// # Errors
+    /// What is missing, or why it cannot run.
+    pub fn assembled(&self) -> Result<Assembled, NotYet> {
+        self.0.source.borrow().assembled()
+    }
+
+    /// How many questions have no current answer.
+    #[must_use]
+    pub fn troubles(&self) -> usize {
+        self.0.state.borrow().troubles.len()
+    }
+
+    /// Calls `with` with each question and its trouble, if it has one.
+    pub fn questions(&self, mut with: impl FnMut(&Question, Option<&str>)) {
+        let state = self.0.state.borrow();
+        for question in self.0.asked.borrow().keys() {
+            with(question, state.troubles.get(question).map(String::as_str));
+        }
+    }
+}
+
+impl Inner {
+    /// Asks what is wanted now, and no longer what is not.
+    fn settle(self: &Rc<Self>) {
+        self.source.borrow_mut().forget();
+        let wanted = self.source.borrow().wanted();
+        let old = std::mem::take(&mut self.state.borrow_mut().old);
+        self.asked
+            .borrow_mut()
+            .retain(|question, _| wanted.binary_search(question).is_ok());
+        for question in wanted {
+            if let Some(watch) = self.asked.borrow().get(&question) {
+                if old.contains(&question) {
+                    watch.refresh();
+                }
+                continue;
+            }
+            let watch = self.ask(&question);
+            self.asked.borrow_mut().insert(question, watch);
+        }
+        let mut state = self.state.borrow_mut();
+        let State {
+            troubles, notices, ..
+        } = &mut *state;
+        let before = troubles.len();
+        troubles.retain(|question, _| self.asked.borrow().contains_key(question));
+        if before > 0 && troubles.is_empty() {
+            notices.push(Notice::Back);
+        }
+    }
+
+    fn ask(self: &Rc<Self>, question: &Question) -> Watch {
+        let inner: Weak<Self> = Rc::downgrade(self);
+        let asked = question.clone();
+        self.watches.watch(question, move |event| {
+            if let Some(inner) = inner.upgrade() {
+                inner.hear(&asked, &event);
+            }
+        })
+    }
+
+    fn hear(&self, question: &Question, event: &Event<'_>) {
+        let mut state = self.state.borrow_mut();
+        let trouble = match event {
+            Event::Answer(about, body) => {
+                let mut source = self.source.borrow_mut();
+                match source.learn(question, body, about.index) {
+                    Ok(news) => {
+                        if news == News::Some {
+                            state.learned = true;
+                            state.old.extend(source.stale_after(question));
+                        }
+                        None
+                    }
+                    Err(error) => Some(format!("the answer is not understood: {error}")),
+                }
+            }
+            Event::Failed(error) => Some(error.to_string()),
+            Event::Recovered => None,
+        };
+        match trouble {
+            None => {
+                let was = state.troubles.remove(question).is_some();
+                if was && state.troubles.is_empty() {
+                    state.notices.push(Notice::Back);
+                }
+            }
+            Some(why) => {
+                let known = state.troubles.insert(question.clone(), why.clone());
+                if known.as_ref() != Some(&why) && state.notices.len() < MAX_NOTICES {
+                    state.notices.push(Notice::Lost(question.path(), why));
+                }
+            }
+        }
+        if (state.learned || !state.notices.is_empty())
+            && let Some(waker) = state.waker.take()
+        {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Proxies that Consul configures: what it says is applied as a reload would be.
+//!
+//! Each proxy has a follower of its own, all share one client. What they learn is joined with what the files say into one Plan. An
+//! error of Consul's changes nothing that is in force; it is told, once for each spell of trouble, with what can be checked.
+
+use std::{
+    cell::{OnceCell, RefCell},
+    fmt::Write as _,
+    rc::Rc,
+    time::Duration,
+};
+
+use config::{ConsulSettings, LogLevel};
+use consul::{
+    Assembled, Client, Follower, NotYet, Notice, Source, Watches, gateway::Gateway,
+    sidecar::Sidecar, times,
+};
+use dial::Resolver;
+use plan::Plan;
+use smol::{LocalExecutor, Timer};
+
+use crate::{
+    admin::Metric,
+    command::Run,
+    log::{Field, Log},
+    plans,
+    wanted::{self, Role, Wanted},
+};
+
+/// Answers come in bursts; a Plan is made of a burst as a whole.
+const BURST: Duration = Duration::from_millis(20);
+
+/// Until it is known under which ID a proxy is registered, it is asked after these times.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const MOST_RETRY: Duration = Duration::from_secs(10);
+
+/// The DNS domain in the names of Consul's servers, unless agents are told another.
+const DOMAIN: &str = "consul";
+
+/// Lines about trouble in one spell of it; after that Consul's end is known to be the matter.
+const SHOWN: u32 = 5;
+
+/// All proxies of the process that Consul configures.
+pub(crate) struct Learning {
+    proxies: Vec<Proxy>,
+    settings: RefCell<consul::Settings>,
+    watches: OnceCell<Watches>,
+    /// What the files say.
+    local: RefCell<Plan>,
+}
+
+struct Proxy {
+    wanted: Wanted,
+    follower: OnceCell<Follower>,
+    learned: RefCell<Learned>,
+}
+
+#[derive(Default)]
+struct Learned {
+    /// What was learned last and can run.
+    plan: Option<Plan>,
+    /// Until when its certificate is good, in seconds since 1970.
+    valid_before: Option<u64>,
+    /// What was said last of why something cannot run.
+    said: Vec<String>,
+    /// Lines of this spell of trouble.
+    shown: u32,
+    troubled: bool,
+}
+
+impl Learning {
+    /// What a command line wants of Consul. Asks nothing yet.
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    pub(crate) fn new(arguments: &Run) -> Result<Self, String> {
+        let proxies = wanted::proxies(arguments)?.into_iter().map(|wanted| Proxy {
+            wanted,
+            follower: OnceCell::new(),
+            learned: RefCell::default(),
+        });
+        Ok(Self {
+            proxies: proxies.collect(),
+            settings: RefCell::default(),
+            watches: OnceCell::new(),
+            local: RefCell::default(),
+        })
+    }
+
+    /// Takes over where Consul is.
+    ///
+    /// # Errors
+    /// What is wrong with that.
+    pub(crate) fn find_consul(
+        &self,
+        arguments: &Run,
+        given: Option<&ConsulSettings>,
+    ) -> Result<(), String> {
+        if self.count() > 0 {
+            let settings = wanted::settings(arguments, given).map_err(|error| error.to_string())?;
+            self.settings.replace(settings);
+        }
+        Ok(())
+    }
+
+    /// How many proxies there are.
+    pub(crate) fn count(&self) -> usize {
+        self.proxies.len()
+    }
+
+    /// Begins to ask, if there is anything to.
+    pub(crate) fn start(&self, executor: &Rc<LocalExecutor<'static>>, resolver: &Rc<Resolver>) {
+        if self.count() > 0 {
+            let client = Client::new(self.settings.take(), Rc::clone(resolver));
+            self.watches
+                .get_or_init(|| Watches::new(Rc::new(client), Rc::clone(executor)));
+        }
+    }
+
+    /// Whether something is known of every proxy.
+    pub(crate) fn is_complete(&self) -> bool {
+        let mut proxies = self.proxies.iter();
+        proxies.all(|proxy| proxy.learned.borrow().plan.is_some())
+    }
+
+    /// Notes what the files say, which what is learned is joined with.
+    pub(crate) fn set_local(&self, local: &Plan) {
+        if self.count() > 0 {
+            self.local.replace(local.clone());
+        }
+    }
+
+    /// What the files say and what was learned.
+    pub(crate) fn joined(&self) -> Plan {
+        self.beside(&self.local.borrow(), &Plan::clone)
+    }
+
+    /// Calls `with` with this Plan and what was learned, joined.
+    pub(crate) fn beside<T>(&self, local: &Plan, with: &dyn Fn(&Plan) -> T) -> T {
+        if self.count() == 0 {
+            return with(local);
+        }
+        let learned = self
+            .proxies
+            .iter()
+            .map(|proxy| proxy.learned.borrow().plan.clone());
+        with(&plans::join(
+            std::iter::once(local.clone()).chain(learned.flatten()),
+        ))
+    }
+
+    /// Keeps one proxy current. `apply` takes up what is known then, and says what hinders it.
+    pub(crate) async fn keep(
+        &self,
+        index: usize,
+        log: &Log,
+        apply: &dyn Fn() -> Result<(), String>,
+    ) {
+        let (Some(proxy), Some(watches)) = (self.proxies.get(index), self.watches.get()) else {
+            return;
+        };
+        let source = proxy.source(watches.client(), log).await;
+        let follower = proxy
+            .follower
+            .get_or_init(|| Follower::new(source, watches.clone()));
+        loop {
+            for notice in follower.next().await {
+                proxy.tell(&notice, log);
+            }
+            match follower.assembled() {
+                Ok(assembled) => proxy.take(&assembled, log, apply),
+                // What is in force goes on.
+                Err(NotYet::Awaits(_)) => {}
+                Err(NotYet::Unusable(why)) => proxy.say(vec![why], "proxy_refused", log),
+            }
+            Timer::after(BURST).await;
+        }
+    }
+
+    /// Asks nothing more.
+    pub(crate) fn stop(&self) {
+        if let Some(watches) = self.watches.get() {
+            watches.stop();
+        }
+    }
+
+    /// What Consul said of the upstreams of that name.
+    pub(crate) fn explain(&self, upstream: &str) -> String {
+        let mut text = String::new();
+        for proxy in &self.proxies {
+            let Some(follower) = proxy.follower.get() else {
+                continue;
+            };
+            match follower.assembled() {
+                Ok(Assembled::Sidecar(sidecar)) => {
+                    text.push_str(&consul::explain::upstream(&sidecar, upstream));
+                }
+                Ok(Assembled::Gateway(_)) => {}
+                // Writing to a String cannot fail.
+                Err(why) => drop(writeln!(text, "{}: {why}", proxy.wanted.name)),
+            }
+            follower.questions(|question, trouble| {
+                if let Some(trouble) = trouble {
+                    let _ = writeln!(
+                        text,
+                        "{}: {}: {trouble}",
+                        proxy.wanted.name,
+                        question.path()
+                    );
+                }
+            });
+        }
+        text
+    }
+
+    /// Tells what there is to measure; `now` is in seconds since 1970.
+    pub(crate) fn metrics(&self, now: u64, metric: &mut Metric<'_>) {
+        let Some(watches) = self.watches.get() else {
+            return;
+        };
+        let traffic = watches.client().traffic();
+        metric(
+            "lictor_consul_bytes_total",
+            "counter",
+            "Bytes of requests to Consul and of its answers.",
+            &[
+                ("{direction=\"sent\"}", traffic.sent()),
+                ("{direction=\"received\"}", traffic.received()),
+            ],
+        );
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let followers = self.proxies.iter().filter_map(|proxy| proxy.follower.get());
+        let troubles = followers.map(Follower::troubles).sum();
+        metric(
+            "lictor_consul_watches",
+            "gauge",
+            "Questions to Consul that are kept answered, and how many of them have no current answer.",
+            &[
+                ("{state=\"all\"}", count(watches.count())),
+                ("{state=\"lost\"}", count(troubles)),
+            ],
+        );
+        for proxy in &self.proxies {
+            if let Some(end) = proxy.learned.borrow().valid_before {
+                let label = format!("{{proxy=\"{}\"}}", proxy.wanted.name);
+                metric(
+                    "lictor_leaf_seconds_left",
+                    "gauge",
+                    "For how long the leaf certificate is good, should Consul stay away.",
+                    &[(&label, end.saturating_sub(now))],
+                );
+            }
+        }
+    }
+}
+
+impl Proxy {
+    /// The source, once it is known under which ID the proxy is registered.
+    async fn source(&self, client: &Client, log: &Log) -> Source {
+        let mut pause = FIRST_RETRY;
+        let registered = loop {
+            match self.wanted.registered(client).await {
+                Ok(registered) => break registered,
+                Err(why) => self.tell(&Notice::Lost(wanted::AGENT_SERVICES.to_owned(), why), log),
+            }
+            Timer::after(pause).await;
+            pause = (pause * 2).min(MOST_RETRY);
+        };
+        self.tell(&Notice::Back, log);
+        match self.wanted.role {
+            Role::Sidecar => Source::Sidecar(Sidecar::new(registered)),
+            Role::Gateway => Source::Gateway(Gateway::new(registered, DOMAIN)),
+        }
+    }
+
+    fn take(&self, assembled: &Assembled, log: &Log, apply: &dyn Fn() -> Result<(), String>) {
+        if let Assembled::Sidecar(sidecar) = assembled {
+            let refused = sidecar.refused.iter();
+            let why = refused.map(|(upstream, why)| format!("upstream {upstream}: {why}"));
+            self.say(why.collect(), "upstream_refused", log);
+            self.learned.borrow_mut().valid_before = times::seconds(&sidecar.valid_before);
+        }
+        let plan = assembled.plan();
+        if self.learned.borrow().plan.as_ref() == Some(&plan) {
+            return;
+        }
+        let (listeners, clusters) = (plan.listeners.len(), plan.clusters.len());
+        let before = self.learned.borrow_mut().plan.replace(plan);
+        match apply() {
+            Ok(()) => {
+                let fields: [Field<'_>; 3] = [
+                    ("proxy", &self.wanted.name),
+                    ("listeners", &listeners),
+                    ("clusters", &clusters),
+                ];
+                log.info("learned", &fields);
+            }
+            Err(error) => {
+                self.learned.borrow_mut().plan = before;
+                let detail = "what was in force goes on";
+                let fields: [Field<'_>; 3] = [
+                    ("proxy", &self.wanted.name),
+                    ("error", &error),
+                    ("detail", &detail),
+                ];
+                log.line(LogLevel::Error, "learned_refused", &fields);
+            }
+        }
+    }
+
+    /// Says what was not said before.
+    fn say(&self, lines: Vec<String>, event: &str, log: &Log) {
+        let before = std::mem::replace(&mut self.learned.borrow_mut().said, lines);
+        for line in self
+            .learned
+            .borrow()
+            .said
+            .iter()
+            .filter(|line| !before.contains(line))
+        {
+            let fields: [Field<'_>; 2] = [("proxy", &self.wanted.name), ("detail", line)];
+            log.line(LogLevel::Warn, event, &fields);
+        }
+    }
+
+    fn tell(&self, notice: &Notice, log: &Log) {
+        let mut learned = self.learned.borrow_mut();
+        match notice {
+            Notice::Lost(question, why) => {
+                learned.troubled = true;
+                learned.shown += 1;
+                if learned.shown <= SHOWN {
+                    let fields: [Field<'_>; 3] = [
+                        ("proxy", &self.wanted.name),
+                        ("question", question),
+                        ("detail", why),
+                    ];
+                    log.line(LogLevel::Warn, "consul_lost", &fields);
+                }
+            }
+            Notice::Back => {
+                if learned.troubled {
+                    let suppressed = learned.shown.saturating_sub(SHOWN);
+                    let fields: [Field<'_>; 2] =
+                        [("proxy", &self.wanted.name), ("suppressed", &suppressed)];
+                    log.info("consul_back", &fields);
+                }
+                learned.troubled = false;
+                learned.shown = 0;
+            }
+        }
+    }
+}

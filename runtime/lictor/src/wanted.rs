@@ -1,0 +1,172 @@
+//! Which proxies a command line wants of Consul, and where Consul is.
+//!
+//! The words are those of `consul connect envoy` (<https://developer.hashicorp.com/consul/commands/connect/envoy>) and of its
+//! environment, so that one command line can take the place of the other.
+
+use std::{env, time::Duration};
+
+use config::ConsulSettings;
+use consul::{
+    Address, Client, Registered, Request, Settings, TlsFiles, TokenSource, answers::catalog,
+};
+
+use crate::command::Run;
+
+/// What the local agent has registered.
+pub(crate) const AGENT_SERVICES: &str = "/v1/agent/services";
+
+/// For that question: the local agent answers from its own memory.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// More than a node's services come to.
+const MAX_SERVICES_BYTES: usize = 8 << 20;
+
+/// A proxy to run by what Consul says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// What it is.
+    pub(crate) role: Role,
+    /// How it is found.
+    which: Which,
+    /// What it is called in the log.
+    pub(crate) name: String,
+}
+
+/// What a proxy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A sidecar.
+    Sidecar,
+    /// A mesh gateway.
+    Gateway,
+}
+
+/// How a proxy is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Which {
+    /// By its ID.
+    Id(String),
+    /// By the instance it stands for.
+    For(String),
+    /// As the only mesh gateway of the agent.
+    OnlyGateway,
+}
+
+/// The proxies that a command line wants.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn proxies(arguments: &Run) -> Result<Vec<Wanted>, String> {
+    let mut wanted = Vec::new();
+    for service in &arguments.sidecar_for {
+        wanted.push(Wanted {
+            role: Role::Sidecar,
+            which: Which::For(service.clone()),
+            name: service.clone(),
+        });
+    }
+    let role = match arguments.gateway.as_deref() {
+        None => Role::Sidecar,
+        Some("mesh") => Role::Gateway,
+        Some(kind) => return Err(format!("--gateway {kind}: only mesh is supported")),
+    };
+    match (&arguments.proxy_id, role) {
+        (Some(id), role) => wanted.push(Wanted {
+            role,
+            which: Which::Id(id.clone()),
+            name: id.clone(),
+        }),
+        (None, Role::Gateway) => wanted.push(Wanted {
+            role,
+            which: Which::OnlyGateway,
+            name: "mesh-gateway".to_owned(),
+        }),
+        (None, Role::Sidecar) => {}
+    }
+    Ok(wanted)
+}
+
+/// Where Consul is: as the files say, before that as the environment says, before that as the command line says.
+///
+/// # Errors
+/// What is wrong with that.
+pub(crate) fn settings(
+    arguments: &Run,
+    given: Option<&ConsulSettings>,
+) -> Result<Settings, consul::Error> {
+    let mut settings = Settings::default();
+    if let Some(given) = given {
+        let mut addresses = Vec::with_capacity(given.addresses.len());
+        for text in &given.addresses {
+            let address = Address::new(text);
+            addresses.push(address.map_err(|why| consul::Error::Address(text.clone(), why))?);
+        }
+        if !addresses.is_empty() {
+            settings.addresses = addresses;
+        }
+        if let Some(file) = &given.token_file {
+            settings.token = TokenSource::File(file.clone());
+        }
+        settings.tls = TlsFiles {
+            ca: given.ca_file.clone(),
+            own: given.own.clone(),
+            server_name: given.server_name.clone(),
+        };
+        let most = given
+            .connections
+            .and_then(|most| usize::try_from(most).ok());
+        settings.connections = most.unwrap_or(settings.connections);
+    }
+    settings.take_environment(&|name| env::var(name).ok())?;
+    if let Some(address) = &arguments.http_addr {
+        settings.take_address(address)?;
+    }
+    if let Some(file) = &arguments.token_file {
+        settings.token = TokenSource::File(file.clone());
+    }
+    Ok(settings)
+}
+
+impl Wanted {
+    /// Under which ID it is registered at the local agent.
+    ///
+    /// # Errors
+    /// Why that is not known now.
+    pub(crate) async fn registered(&self, client: &Client) -> Result<Registered, String> {
+        let id = match &self.which {
+            Which::Id(id) => id.clone(),
+            _ => self.find(client).await?,
+        };
+        Ok(Registered { id, node: None })
+    }
+
+    async fn find(&self, client: &Client) -> Result<String, String> {
+        let request = Request {
+            method: "GET",
+            path: AGENT_SERVICES,
+            body: None,
+            within: WITHIN,
+        };
+        let answer = client.fetch(request, MAX_SERVICES_BYTES).await;
+        let (_, body) = answer.map_err(|error| error.to_string())?;
+        let services = catalog::agent_services(&body).map_err(|error| error.to_string())?;
+        let mut found = services.iter().filter(|service| match &self.which {
+            Which::Id(id) => service.id == *id,
+            Which::For(id) => service.kind == "connect-proxy" && service.proxy.service_id == *id,
+            Which::OnlyGateway => service.kind == "mesh-gateway",
+        });
+        match (found.next(), found.next()) {
+            (Some(service), None) => Ok(service.id.clone()),
+            (None, _) => Err(match &self.which {
+                Which::OnlyGateway => "the agent has no mesh gateway registered".to_owned(),
+                Which::Id(id) | Which::For(id) => {
+                    format!("the agent has no proxy of {id} registered")
+                }
+            }),
+            (Some(_), Some(_)) => Err(format!(
+                "the agent has several proxies for {}; name one by --proxy-id",
+                self.name
+            )),
+        }
+    }
+}

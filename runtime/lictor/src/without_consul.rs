@@ -1,0 +1,65 @@
+//! Built without Consul: the words of [`Learning`] with nothing behind them.
+
+use std::rc::Rc;
+
+use config::ConsulSettings;
+use dial::Resolver;
+use plan::Plan;
+use smol::LocalExecutor;
+
+use crate::{admin::Metric, command::Run, log::Log};
+
+/// No proxies.
+pub(crate) struct Learning;
+
+impl Learning {
+    /// Nothing, unless something is wanted.
+    ///
+    /// # Errors
+    /// This build cannot do it.
+    pub(crate) fn new(arguments: &Run) -> Result<Self, String> {
+        let wanted = !arguments.sidecar_for.is_empty()
+            || arguments.proxy_id.is_some()
+            || arguments.gateway.is_some()
+            || arguments.http_addr.is_some()
+            || arguments.token_file.is_some();
+        match wanted {
+            true => Err("this build cannot ask Consul (feature consul); give a file".to_owned()),
+            false => Ok(Self),
+        }
+    }
+
+    pub(crate) fn find_consul(&self, _: &Run, _: Option<&ConsulSettings>) -> Result<(), String> {
+        Ok(())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        0
+    }
+
+    pub(crate) fn start(&self, _: &Rc<LocalExecutor<'static>>, _: &Rc<Resolver>) {}
+
+    pub(crate) fn is_complete(&self) -> bool {
+        true
+    }
+
+    pub(crate) fn set_local(&self, _: &Plan) {}
+
+    pub(crate) fn joined(&self) -> Plan {
+        Plan::default()
+    }
+
+    pub(crate) fn beside<T>(&self, local: &Plan, with: &dyn Fn(&Plan) -> T) -> T {
+        with(local)
+    }
+
+    pub(crate) async fn keep(&self, _: usize, _: &Log, _: &dyn Fn() -> Result<(), String>) {}
+
+    pub(crate) fn stop(&self) {}
+
+    pub(crate) fn explain(&self, _: &str) -> String {
+        String::new()
+    }
+
+    pub(crate) fn metrics(&self, _: u64, _: &mut Metric<'_>) {}
+}
