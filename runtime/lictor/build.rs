@@ -26,17 +26,20 @@ fn main() {
         }
     } else {
         println!(
-            "cargo:warning=the linker is not LLVM's, which Rust brings along: the binary gets a tenth larger"
+            "cargo:warning=the linker is not LLVM's, which Rust brings along, or glibc is older than 2.36: the \
+             binary gets a tenth larger"
         );
     }
 }
 
-/// No tables for unwinding; functions of the same code once; no hash of the whole.
-fn smaller(folder: &Path) -> [String; 4] {
+/// No tables for unwinding; functions of the same code once; relocations as a bitmap, for glibc 2.36 and
+/// later; no hash of the whole.
+fn smaller(folder: &Path) -> [String; 5] {
     [
         format!("-Wl,-T,{}", folder.join(NO_UNWINDING).display()),
         "-Wl,--no-eh-frame-hdr".to_owned(),
         "-Wl,--icf=all".to_owned(),
+        "-Wl,-z,pack-relative-relocs".to_owned(),
         "-Wl,--build-id=none".to_owned(),
     ]
 }

@@ -267,6 +267,7 @@ impl Running {
         }
         let listeners = self.proxy.listeners().len();
         self.log.info("ready", &[("listeners", &listeners)]);
+        sys::memory::give_back();
         self.tell(self.notifier.ready(&self.status()));
     }
 
@@ -350,6 +351,7 @@ impl Running {
             self.say_new_listeners(&listened);
         }
         if self.is_ready.get() {
+            sys::memory::give_back();
             self.tell(self.notifier.ready(&self.status()));
         }
     }

@@ -98,7 +98,14 @@ impl Half {
                     Step::Handshaking | Step::Established => {}
                 }
             }
-            None => plain.extend(read),
+            None => {
+                // Encrypted from where it was read.
+                if let Some(session) = &mut ends.destination {
+                    let sealed = session.encrypt(read, records);
+                    return sealed.map_err(|_| Broken::Destination);
+                }
+                plain.extend(read);
+            }
         }
         if let Some(session) = &mut ends.destination
             && !plain.is_empty()

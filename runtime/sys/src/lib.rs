@@ -10,6 +10,7 @@ pub mod epoll;
 pub mod inotify;
 pub mod ktls;
 pub mod limits;
+pub mod memory;
 pub mod notify;
 pub mod pipe;
 pub mod poll;

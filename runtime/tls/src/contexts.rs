@@ -17,6 +17,7 @@ use crate::{
     options::{Clock, Options},
     provider::{AesSupport, provider},
     session::Session,
+    tickets::Tickets,
     trust::{Roots, TrustBundle},
     verify::{Expected, Verifier},
 };
@@ -159,8 +160,7 @@ impl ClientContext {
         config.enable_sni = sni.is_some();
         config.resumption = match options.sessions {
             0 => Resumption::disabled(),
-            // The store counts servers, and there is one.
-            _ => Resumption::in_memory_sessions(SERVERS),
+            _ => Resumption::store(Arc::new(Tickets::default())),
         };
         Ok(Self {
             config: Arc::new(config),
@@ -192,7 +192,3 @@ impl ClientContext {
         session.verify_with(&self.verifier, &self.clock)
     }
 }
-
-/// A context is for one server name, and rustls divides the number it is given by 8, the sessions it keeps of a server
-/// (its own bound).
-const SERVERS: usize = 8;

@@ -32,6 +32,7 @@ mod records;
 mod refusal;
 mod session;
 mod suites;
+mod tickets;
 mod trust;
 mod verify;
 mod web;

@@ -27,7 +27,7 @@ pub struct Options {
     /// Whose time certificates are held against.
     pub clock: Clock,
     /// How many sessions are kept for resumption, each about 1.5 KB once used; 0 for none. A server keeps them by
-    /// client connection, a client keeps up to 8 of the one server.
+    /// client connection, a client keeps up to 64 of the one server.
     pub sessions: usize,
 }
 

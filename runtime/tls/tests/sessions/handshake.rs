@@ -178,6 +178,23 @@ fn sessions_are_resumed_with_the_certificates_checked_again() {
 }
 
 #[test]
+fn handshakes_at_the_same_time_are_resumed_too() {
+    const AT_ONCE: usize = 32;
+    let root = Authority::root("root");
+    let options = only("TLSv1_3");
+    let client = client(&root, &root.leaf(TD, "web"), &options);
+    let server = server(&root, &options);
+    for known in [false, true] {
+        let mut pairs: Vec<Pair> = (0..AT_ONCE).map(|_| Pair::new(&client, &server)).collect();
+        pairs.iter_mut().for_each(Pair::settle);
+        for pair in &mut pairs {
+            pair.assert_talks();
+            assert_eq!(pair.client.session.is_resumed(), known);
+        }
+    }
+}
+
+#[test]
 fn no_session_is_resumed_under_a_new_context() {
     let root = Authority::root("root");
     for version in ["TLSv1_2", "TLSv1_3"] {
