@@ -7,6 +7,7 @@ mod beside_envoy;
 mod chains;
 mod changes_bite;
 mod check_tells;
+mod clocks;
 mod explain_tells;
 mod failing_endpoints;
 mod failover;

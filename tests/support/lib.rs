@@ -6,6 +6,7 @@ pub mod authority;
 pub mod backend;
 pub mod budget;
 pub mod client;
+pub mod clock;
 pub mod consul;
 pub mod dns;
 pub mod envoy;

@@ -29,6 +29,7 @@ pub struct Launch {
     prefix: Vec<OsString>,
     /// What comes after `run`; its own file if there is nothing.
     arguments: Vec<OsString>,
+    env: Vec<(&'static str, PathBuf)>,
 }
 
 impl Launch {
@@ -41,6 +42,7 @@ impl Launch {
             beside: None,
             prefix: Vec::new(),
             arguments: Vec::new(),
+            env: Vec::new(),
         }
     }
 
@@ -59,7 +61,14 @@ impl Launch {
             command.arg(self.home.file(CONFIG));
         }
         command.args(&self.arguments);
+        command.envs(self.env.drain(..));
         command
+    }
+
+    /// With a variable of the environment.
+    pub fn env(mut self, name: &'static str, value: PathBuf) -> Self {
+        self.env.push((name, value));
+        self
     }
 
     /// With another directory that it reads from, kept as long as it runs.

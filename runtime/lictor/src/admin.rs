@@ -274,6 +274,12 @@ fn stats(told: &Told) -> String {
         "Of the plan that is remembered; 0 for none.",
         &[("", memory.counts.generation.get())],
     );
+    metric(
+        "lictor_clock_behind",
+        "gauge",
+        "1 while the clock shows a time that has passed for certain.",
+        &[("", u64::from(memory.clock().is_behind()))],
+    );
     let age = memory.age();
     metric(
         "lictor_plan_stale",

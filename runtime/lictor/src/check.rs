@@ -23,7 +23,9 @@ pub(crate) fn check(arguments: &Check) -> Exit {
     for note in &settings.notes {
         println!("note      {note}");
     }
-    for doubt in proxy::doubtful_identities(&plan, &settings.mesh.datacenter) {
+    for doubt in
+        proxy::doubtful_identities(&plan, &settings.mesh.datacenter, &proxy::Clock::system())
+    {
         println!("note      {}", placed(&settings.origins, &doubt));
     }
     if plans::has_work(&settings) {

@@ -2,7 +2,7 @@
 //! them.
 
 use config::{LogLevel, Material, Origin};
-use proxy::{Part, Unfit, Unusable};
+use proxy::{Clock, Part, Unfit, Unusable};
 
 use crate::{job::Job, log::Log};
 
@@ -16,12 +16,12 @@ pub(crate) fn unfit(origins: &[Origin], unfit: &Unfit) -> String {
 
 /// Tells of identities that are used although peers will not take them: they may after a renewal, or once the clock is
 /// right.
-pub(crate) fn warn(job: &Job, log: &Log) {
+pub(crate) fn warn(job: &Job, clock: &Clock, log: &Log) {
     if job.datacenter.is_empty() {
         // From memory: the files that could be mended are not there.
         return;
     }
-    for doubt in proxy::doubtful_identities(&job.plan, &job.datacenter) {
+    for doubt in proxy::doubtful_identities(&job.plan, &job.datacenter, clock) {
         let detail = placed(&job.origins, &doubt);
         log.line(LogLevel::Warn, "doubtful_identity", &[("detail", &detail)]);
     }

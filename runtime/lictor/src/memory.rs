@@ -17,18 +17,25 @@ use std::{
 
 use config::{LogLevel, RuntimeSettings};
 use plan::Plan;
+use proxy::Clock;
 use smol::Timer;
 use store::{Budget, Content, Identities, Meta, Moment, OnDisk, Remembered, Slots, Written};
 use sys::directory::Directory;
 
 use crate::{
     job::Job,
-    log::{Field, Log},
+    log::{Field, Log, Rfc3339},
     process,
 };
 
 /// How often it is written down that the Plan is still what its source says: four times a day, some 50 bytes each.
 const CONFIRM: Duration = Duration::from_secs(6 * 3600);
+
+/// The first time, for a node that is switched on for some minutes a day.
+const FIRST_CONFIRM: Duration = Duration::from_secs(60);
+
+/// When this binary was built, in seconds since 1970.
+const BUILT: &str = env!("LICTOR_BUILT");
 
 /// No clock that is right shows a time before this file was written: 2026-01-01, in seconds since 1970.
 const SANE: u64 = 1_767_225_600;
@@ -48,6 +55,8 @@ pub(crate) struct Memory {
     start: Instant,
     /// Whether what is run now is from memory, and since when it is not known to be true; 0 if unknown.
     stale: Cell<Option<u64>>,
+    /// The time that certificates are held against.
+    clock: Clock,
     last_error: RefCell<String>,
     pub(crate) counts: Counts,
 }
@@ -106,6 +115,11 @@ impl Memory {
             Ok(directory) => (Some(OnDisk(directory)), None),
             Err(lost) => (None, Some(lost)),
         };
+        let proven = disk.as_ref().and_then(|disk| {
+            let (_, moment) = Slots::<_, Moment>::new(disk).recall().newest?;
+            Some(moment.proven)
+        });
+        let floor = proven.unwrap_or(0).max(BUILT.parse().unwrap_or(SANE));
         Self {
             disk,
             directory: directory.to_owned(),
@@ -115,6 +129,7 @@ impl Memory {
             waker: RefCell::default(),
             start: Instant::now(),
             stale: Cell::default(),
+            clock: Clock::system().with_floor(floor),
             last_error: RefCell::default(),
             counts: Counts::default(),
         }
@@ -125,6 +140,21 @@ impl Memory {
         let Some(lost) = &self.lost else { return };
         let fields: [Field<'_>; 2] = [("directory", &self.directory.display()), ("detail", lost)];
         log.line(LogLevel::Warn, "not_remembering", &fields);
+    }
+
+    /// The time that certificates are held against: what was proven before, and when this binary was built, has passed.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Says when the system's clock shows a time that has passed before.
+    pub(crate) fn say_if_the_clock_is_wrong(&self, log: &Log) {
+        if self.clock.is_behind() {
+            let floor = Rfc3339::of(self.clock.floor());
+            let detail = "the clock is behind a time that has passed for certain: certificates are held against that";
+            let fields: [Field<'_>; 2] = [("floor", &floor), ("detail", &detail)];
+            log.line(LogLevel::Warn, "clock_behind", &fields);
+        }
     }
 
     /// What the process before this one ran, if it came from the same files, which cannot be used now for the reason given.
@@ -222,17 +252,26 @@ impl Memory {
         }
     }
 
-    /// Writes down now and then that the Plan is still true. Nothing while it is from memory.
+    /// Writes down now and then what time it is for certain, and that the Plan is still true.
     pub(crate) async fn confirm(&self, log: &Log) {
+        let mut next = FIRST_CONFIRM;
         loop {
-            Timer::after(CONFIRM).await;
-            let confirmed = now();
-            if self.stale.get().is_none() && confirmed >= SANE {
-                let known = self.newest::<Moment>(log).map(|(_, moment)| moment);
-                let moment = Moment {
-                    confirmed,
-                    ..known.unwrap_or_default()
-                };
+            Timer::after(next).await;
+            next = CONFIRM;
+            let known = self.newest::<Moment>(log).map(|(_, moment)| moment);
+            let known = known.unwrap_or_default();
+            let mut moment = known;
+            if self.stale.get().is_none() && now() >= SANE {
+                moment.confirmed = now();
+            }
+            moment.proven = known.proven.max(self.clock.proven().unwrap_or(0));
+            let news = |new: u64, old: u64| new.saturating_sub(old) >= CONFIRM.as_secs() / 2;
+            // A clock that was set back must not keep the old time for ever.
+            let set_back = moment.confirmed < known.confirmed;
+            if set_back
+                || news(moment.confirmed, known.confirmed)
+                || news(moment.proven, known.proven)
+            {
                 self.keep(log, &moment);
             }
         }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, rc::Rc};
 
 use config::LogLevel;
-use proxy::Proxy;
+use proxy::{Clock, Proxy};
 
 use crate::{
     admin::State,
@@ -24,10 +24,11 @@ pub(crate) fn reload(
     files: &[PathBuf],
     learning: &Learning,
     proxy: &Rc<Proxy>,
+    clock: &Clock,
     log: &Log,
     state: &State,
 ) -> Option<Job> {
-    match try_reload(files, learning, proxy, log) {
+    match try_reload(files, learning, proxy, clock, log) {
         Ok((job, applied)) => {
             log.set(job.runtime.log);
             state.reloads.set(state.reloads.get() + 1);
@@ -65,13 +66,14 @@ fn try_reload(
     files: &[PathBuf],
     learning: &Learning,
     proxy: &Rc<Proxy>,
+    clock: &Clock,
     log: &Log,
 ) -> Result<(Job, proxy::Applied), Refused> {
     let job = Job::of(files, learning.count() > 0).map_err(Refused::Files)?;
     let applied = learning
         .beside(&job.plan, &|plan| proxy.apply(plan))
         .map_err(|unfit| Refused::Unfit(materials::unfit(&job.origins, &unfit)))?;
-    materials::warn(&job, log);
+    materials::warn(&job, clock, log);
     proxy.set_options(plans::options(&job.runtime));
     Ok((job, applied))
 }

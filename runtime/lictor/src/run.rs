@@ -119,7 +119,12 @@ fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
     }
     let seed = sys::random::seed()?;
     let observer: Rc<dyn Observer> = Rc::clone(&log) as _;
-    let proxy = Rc::new(Proxy::new(plans::options(&job.runtime), observer, seed)?);
+    let proxy = Rc::new(Proxy::new(
+        plans::options(&job.runtime),
+        memory.clock().clone(),
+        observer,
+        seed,
+    )?);
     let mut applied = proxy.apply(&job.plan);
     if let Err(unfit @ proxy::Unfit::Tls(_)) = &applied
         && !stale
@@ -137,10 +142,11 @@ fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
             _ => Exit::Software,
         });
     }
-    materials::warn(&job, &log);
+    materials::warn(&job, memory.clock(), &log);
     log.set(job.runtime.log);
     check_descriptors(&job.runtime, &log);
     memory.say_what_is_lost(&log);
+    memory.say_if_the_clock_is_wrong(&log);
     let Job {
         plan,
         runtime,
@@ -337,6 +343,7 @@ impl Running {
             &self.files,
             &self.learning,
             &self.proxy,
+            self.memory.clock(),
             &self.log,
             &self.state,
         );

@@ -19,7 +19,7 @@ use sys::{
     timer::Timer,
 };
 
-use crate::tls::Options as TlsOptions;
+use crate::tls::{Clock, Options as TlsOptions};
 use crate::{
     cluster::Resolution,
     event::{Cause, Counters, Event, Observer, add},
@@ -91,6 +91,7 @@ enum Accepting {
 impl Engine {
     pub(crate) fn new(
         options: Options,
+        clock: Clock,
         counters: Rc<Counters>,
         observer: Rc<dyn Observer>,
         seed: u64,
@@ -111,7 +112,7 @@ impl Engine {
             ready: VecDeque::new(),
             counters,
             observer,
-            secure: secure::options(options.tls_sessions),
+            secure: secure::options(options.tls_sessions, clock),
             options,
             start: Instant::now(),
             now: 0,

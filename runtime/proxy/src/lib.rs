@@ -55,4 +55,5 @@ pub use event::{Cause, Counters, Downstream, End, Event, Observer};
 pub use options::Options;
 pub use proxy::{Applied, Proxy, Unfit};
 pub use secure::{doubtful_identities, unusable_parts};
+pub use tls::Clock;
 pub use unusable::{Part, Unusable};

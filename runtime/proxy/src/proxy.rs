@@ -15,6 +15,7 @@ use std::{
 use plan::{Address, Plan};
 use smol::{Async, future::yield_now};
 
+use crate::tls::Clock;
 use crate::{
     engine::Engine,
     event::{Cause, Counters, Observer},
@@ -102,14 +103,20 @@ impl fmt::Display for Unfit {
 impl std::error::Error for Unfit {}
 
 impl Proxy {
-    /// A data plane that does nothing yet. `seed` varies the choices among endpoints.
+    /// A data plane that does nothing yet. Certificates are held against the time of `clock`; `seed` varies the choices among
+    /// endpoints.
     ///
     /// # Errors
     ///
     /// No descriptors left.
-    pub fn new(options: Options, observer: Rc<dyn Observer>, seed: u64) -> io::Result<Self> {
+    pub fn new(
+        options: Options,
+        clock: Clock,
+        observer: Rc<dyn Observer>,
+        seed: u64,
+    ) -> io::Result<Self> {
         let counters = Rc::new(Counters::default());
-        let engine = Engine::new(options, Rc::clone(&counters), observer, seed)?;
+        let engine = Engine::new(options, clock, Rc::clone(&counters), observer, seed)?;
         Ok(Self {
             engine: RefCell::new(engine),
             counters,

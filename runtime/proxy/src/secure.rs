@@ -3,7 +3,7 @@
 //! All of them are made before a Plan is put to work, so that one which cannot be made refuses the Plan and changes nothing.
 
 use crate::tls::{
-    ClientContext, Error, Identity, Options, Roots, ServerContext, Tls12Suites, TrustBundle,
+    ClientContext, Clock, Error, Identity, Options, Roots, ServerContext, Tls12Suites, TrustBundle,
     Versions,
 };
 use plan::{
@@ -106,13 +106,14 @@ pub(crate) fn client(
     .map_err(unusable(part()))
 }
 
-/// The options of all contexts of this machine: its CPU's instructions, its clock, how many sessions are kept.
-pub(crate) fn options(sessions: usize) -> Options {
+/// The options of all contexts of this machine: its CPU's instructions, whose time is believed, how many sessions are kept.
+pub(crate) fn options(sessions: usize, clock: Clock) -> Options {
     // Without it the choice is made for a CPU without AES instructions, which any CPU can live with.
     let auxv = std::fs::read("/proc/self/auxv").unwrap_or_default();
     Options {
         aes: tls::AesSupport::of_this_cpu(&auxv),
         sessions,
+        clock,
         ..Options::default()
     }
 }
@@ -120,7 +121,7 @@ pub(crate) fn options(sessions: usize) -> Options {
 /// Everything in a Plan that TLS cannot be made of, each once.
 #[must_use]
 pub fn unusable_parts(plan: &Plan) -> Vec<Unusable> {
-    let (options, mut found) = (options(0), Vec::new());
+    let (options, mut found) = (options(0, Clock::system()), Vec::new());
     let mut note = |outcome: Result<(), Unusable>| {
         if let Err(unusable) = outcome
             && !found.contains(&unusable)
@@ -148,14 +149,13 @@ pub fn unusable_parts(plan: &Plan) -> Vec<Unusable> {
 /// Identities of a Plan that can be used and that peers will not take, at this time: they have expired, are not by
 /// roots that the Plan has, or are not that of their service in this datacenter.
 #[must_use]
-pub fn doubtful_identities(plan: &Plan, datacenter: &str) -> Vec<Unusable> {
+pub fn doubtful_identities(plan: &Plan, datacenter: &str, clock: &Clock) -> Vec<Unusable> {
     let mut trust = TrustBundle::default();
     for bundle in &plan.trust {
         if let Ok(roots) = roots(bundle) {
             trust = trust.with(&bundle.trust_domain, roots);
         }
     }
-    let clock = options(0).clock;
     let mut found = Vec::new();
     for given in &plan.identities {
         let Ok(identity) = identity(given) else {
@@ -167,7 +167,7 @@ pub fn doubtful_identities(plan: &Plan, datacenter: &str) -> Vec<Unusable> {
                 why,
             });
         };
-        if let Err(refusal) = identity.accepted_by(&trust, &clock) {
+        if let Err(refusal) = identity.accepted_by(&trust, clock) {
             doubt(format!("peers will refuse it: the certificate {refusal}"));
         }
         let fits = matches!(&identity.id().subject, Subject::Service { service, datacenter: of, .. }

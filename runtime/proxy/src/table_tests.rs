@@ -63,7 +63,11 @@ fn plan() -> Plan {
 
 fn apply(table: &mut Table, plan: &Plan) -> Changes {
     table
-        .apply(plan, &Options::default().tcp, &crate::secure::options(0))
+        .apply(
+            plan,
+            &Options::default().tcp,
+            &crate::secure::options(0, crate::Clock::system()),
+        )
         .unwrap()
 }
 
@@ -163,7 +167,11 @@ fn an_address_that_is_taken_changes_nothing() {
     next.clusters.clear();
     next.listeners
         .push(listener("more", &taken.local_addr().unwrap().to_string()));
-    let unfit = table.apply(&next, &Options::default().tcp, &crate::secure::options(0));
+    let unfit = table.apply(
+        &next,
+        &Options::default().tcp,
+        &crate::secure::options(0, crate::Clock::system()),
+    );
     let Err(Unfit::Listen(address, error)) = unfit else {
         panic!("{unfit:?}")
     };

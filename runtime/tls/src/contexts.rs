@@ -12,9 +12,10 @@ use rustls::{
 };
 
 use crate::{
+    clock::Clock,
     error::Error,
     identity::Identity,
-    options::{Clock, Options},
+    options::Options,
     provider::{AesSupport, provider},
     session::Session,
     tickets::Tickets,
@@ -59,7 +60,8 @@ impl ServerContext {
         if trust.is_empty() {
             return Err(Error::ConfigRoots("there are none"));
         }
-        let verifier = Verifier::new(Expected::AnyOf(trust));
+        options.clock.raise(identity.validity().not_before);
+        let verifier = Verifier::new(Expected::AnyOf(trust), options.clock.clone());
         let verifier = Arc::new(match intentions {
             Some(intentions) => verifier.with_intentions(intentions),
             None => verifier,
@@ -146,7 +148,11 @@ impl ClientContext {
             ),
             None => ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0; 4]))),
         };
-        let verifier = Arc::new(Verifier::new(Expected::OneOf(accepted, roots)));
+        options.clock.raise(identity.validity().not_before);
+        let verifier = Arc::new(Verifier::new(
+            Expected::OneOf(accepted, roots),
+            options.clock.clone(),
+        ));
         let key = Arc::new(SingleCertAndKey::from(identity.certified_key()));
         let mut config = ClientConfig::builder_with_details(
             provider(options.aes, &options.tls12_suites),

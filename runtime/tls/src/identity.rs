@@ -7,9 +7,9 @@ use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
 use crate::{
+    clock::Clock,
     error::Error,
     leaf::{Leaf, Validity},
-    options::Clock,
     pem,
     refusal::Refusal,
     trust::TrustBundle,
@@ -91,12 +91,14 @@ impl Identity {
         let Some((leaf, rest)) = self.key.cert.split_first() else {
             return Err(Box::new(Refusal::Missing));
         };
+        // It is no peer's, so nothing is to be learned from it.
+        let clock = clock.stopped();
         let now = clock.now();
         let as_client = Expected::AnyOf(trust.clone());
-        Verifier::new(as_client).check(leaf, rest, now)?;
+        Verifier::new(as_client, clock.clone()).check(leaf, rest, now)?;
         if let Some(roots) = trust.roots(&self.id.trust_domain) {
             let as_server = Expected::OneOf(vec![SpiffeId::clone(&self.id)], roots.clone());
-            Verifier::new(as_server).check(leaf, rest, now)?;
+            Verifier::new(as_server, clock).check(leaf, rest, now)?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@
 //! certificates and the keys are most, and no buffer. No thread, no clock of its own, no file, no environment
 //! variable, no key log. Early data (0-RTT) is neither sent nor taken: it can be replayed.
 
+mod clock;
 mod contexts;
 mod der;
 mod error;
@@ -37,11 +38,12 @@ mod trust;
 mod verify;
 mod web;
 
+pub use clock::Clock;
 pub use contexts::{ClientContext, ServerContext};
 pub use error::{Error, Side};
 pub use identity::Identity;
 pub use leaf::{Flaw, Validity};
-pub use options::{Clock, Options, Versions};
+pub use options::{Options, Versions};
 pub use outgoing::Outgoing;
 pub use provider::AesSupport;
 pub use refusal::Refusal;

@@ -1,19 +1,11 @@
-//! What may be chosen of TLS, and whose clock is believed.
-
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+//! What may be chosen of TLS.
 
 use rustls::{
     SupportedProtocolVersion,
-    pki_types::UnixTime,
-    time_provider::TimeProvider,
     version::{TLS12, TLS13},
 };
 
-use crate::{error::Error, provider::AesSupport, suites::Tls12Suites};
+use crate::{clock::Clock, error::Error, provider::AesSupport, suites::Tls12Suites};
 
 /// What may be chosen.
 #[derive(Clone, Debug)]
@@ -98,44 +90,6 @@ impl Versions {
             list.push(&TLS12);
         }
         list
-    }
-}
-
-/// Where the time comes from that certificates are held against. Cheap to clone.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Duration + Send + Sync>);
-
-impl Clock {
-    /// The system's clock.
-    #[must_use]
-    pub fn system() -> Self {
-        Self::new(|| {
-            SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default()
-        })
-    }
-
-    /// A clock that gives the time since 1970.
-    #[must_use]
-    pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    pub(crate) fn now(&self) -> UnixTime {
-        UnixTime::since_unix_epoch((self.0)())
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Clock({:?})", (self.0)())
-    }
-}
-
-impl TimeProvider for Clock {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(self.now())
     }
 }
 

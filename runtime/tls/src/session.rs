@@ -23,9 +23,9 @@ use rustls::{
 };
 
 use crate::{
+    clock::Clock,
     error::Error,
     kept::{Kept, whole_records},
-    options::Clock,
     outgoing::Outgoing,
     records::{Connection, Stop, Turn, Write},
     refusal::Refusal,

@@ -26,6 +26,7 @@ use rustls::{
 use webpki::{EndEntityCert, KeyUsage};
 
 use crate::{
+    clock::Clock,
     error::Side,
     leaf::{self, Leaf, Validity},
     provider::SIGNATURES,
@@ -46,6 +47,7 @@ pub(crate) enum Expected {
 #[derive(Debug)]
 pub(crate) struct Verifier {
     expected: Expected,
+    clock: Clock,
     /// Which of them may talk to us, where that is said.
     intentions: Option<Intentions>,
     /// rustls asks through shared references and wants them to be `Sync`. There is one thread, so nobody ever waits.
@@ -55,9 +57,10 @@ pub(crate) struct Verifier {
 }
 
 impl Verifier {
-    pub(crate) fn new(expected: Expected) -> Self {
+    pub(crate) fn new(expected: Expected, clock: Clock) -> Self {
         Self {
             expected,
+            clock,
             intentions: None,
             verified: Mutex::default(),
             refusal: Mutex::default(),
@@ -93,10 +96,13 @@ impl Verifier {
         now: UnixTime,
     ) -> Result<Arc<SpiffeId>, Box<Refusal>> {
         let hash = hash(leaf, rest);
-        if let Some(id) = lock(&self.verified).get(&hash, now.as_secs()) {
+        let known = lock(&self.verified).get(&hash, now.as_secs());
+        if let Some((id, validity)) = known {
+            self.clock.verified(validity.not_before);
             return Ok(id);
         }
         let (id, validity) = self.verify(leaf, rest, now)?;
+        self.clock.verified(validity.not_before);
         let id = Arc::new(id);
         lock(&self.verified).insert(hash, Arc::clone(&id), validity);
         Ok(id)
@@ -124,6 +130,7 @@ impl Verifier {
             }
             Expected::OneOf(_, roots) => (roots, KeyUsage::server_auth()),
         };
+        let now = self.clock.now_for(now, validity);
         if !validity.contains(now.as_secs()) {
             let now = now.as_secs();
             return Err(Box::new(Refusal::Dates { id, validity, now }));
@@ -285,7 +292,7 @@ struct Chain {
 }
 
 impl Verified {
-    fn get(&mut self, hash: &Hash, now: u64) -> Option<Arc<SpiffeId>> {
+    fn get(&mut self, hash: &Hash, now: u64) -> Option<(Arc<SpiffeId>, Validity)> {
         self.uses += 1;
         let chain = self.chains.get_mut(hash)?;
         if !chain.validity.contains(now) {
@@ -293,7 +300,7 @@ impl Verified {
             return None;
         }
         chain.last_use = self.uses;
-        Some(Arc::clone(&chain.id))
+        Some((Arc::clone(&chain.id), chain.validity))
     }
 
     fn insert(&mut self, hash: Hash, id: Arc<SpiffeId>, validity: Validity) {

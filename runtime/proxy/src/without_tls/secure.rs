@@ -4,7 +4,7 @@ use plan::{Plan, TlsParameters, UpstreamTls, intentions::Intentions};
 
 use crate::{
     chain::Materials,
-    tls::{ClientContext, Options, ServerContext},
+    tls::{ClientContext, Clock, Options, ServerContext},
     unusable::{Part, Unusable},
 };
 
@@ -23,7 +23,7 @@ pub fn unusable_parts(_: &Plan) -> Vec<Unusable> {
 
 /// None: there is nobody to take them.
 #[must_use]
-pub fn doubtful_identities(_: &Plan, _: &str) -> Vec<Unusable> {
+pub fn doubtful_identities(_: &Plan, _: &str, _: &Clock) -> Vec<Unusable> {
     Vec::new()
 }
 
@@ -48,6 +48,6 @@ pub(crate) fn client(
     Err(unusable(Part::Upstream(wanted.server_name.clone())))
 }
 
-pub(crate) fn options(_: usize) -> Options {
+pub(crate) fn options(_: usize, _: Clock) -> Options {
     Options
 }

@@ -9,6 +9,42 @@ use plan::spiffe::SpiffeId;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options;
 
+/// The time that certificates are held against, of which there are none.
+#[derive(Clone, Debug)]
+pub struct Clock;
+
+impl Clock {
+    /// The system's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self
+    }
+
+    /// The same clock, knowing that this time has passed.
+    #[must_use]
+    pub fn with_floor(self, _: u64) -> Self {
+        self
+    }
+
+    /// The time that is known to have passed.
+    #[must_use]
+    pub fn floor(&self) -> u64 {
+        0
+    }
+
+    /// Whether the clock is known to be wrong.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        false
+    }
+
+    /// The latest time at which a peer's chain was found valid.
+    #[must_use]
+    pub fn proven(&self) -> Option<u64> {
+        None
+    }
+}
+
 /// Why something of TLS is not there.
 #[derive(Debug)]
 pub(crate) enum Error {

@@ -10,6 +10,7 @@
 )]
 
 mod blobs;
+mod golden;
 mod power_cut;
 mod resealed;
 mod sample;

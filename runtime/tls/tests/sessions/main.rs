@@ -8,6 +8,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod clocks;
 mod handshake;
 mod mesh;
 mod openssl;

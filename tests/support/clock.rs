@@ -1,0 +1,52 @@
+//! A clock of the real binary that a test sets: a small library, preloaded, between it and the C library's clock_gettime(3).
+//!
+//! Linux has no namespace for the time of day (time_namespaces(7) has the other clocks), and to set the machine's own clock
+//! would be felt by everything on it. It needs a C compiler, and a binary that is linked to the C library dynamically.
+
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::process::Launch;
+use crate::sidecar::replace;
+use crate::temp::TempDir;
+
+/// A clock that is wrong by so many seconds.
+#[derive(Debug)]
+pub struct WrongClock(TempDir);
+
+impl WrongClock {
+    /// Wrong by so many seconds: ahead, or behind if negative.
+    ///
+    /// # Panics
+    /// When there is no C compiler.
+    pub fn by(seconds: i64) -> Self {
+        let home = TempDir::new();
+        let source = home.write("clock.c", include_str!("clock.c"));
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-o"]);
+        compiler.arg(home.file("clock.so")).arg(source);
+        assert!(compiler.status().expect("a C compiler").success());
+        let clock = Self(home);
+        clock.set(seconds);
+        clock
+    }
+
+    /// In the first minute of 1970.
+    pub fn in_1970() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.expect("this machine's clock is right").as_secs();
+        Self::by(5 - i64::try_from(now).expect("a time"))
+    }
+
+    /// Lets it jump.
+    pub fn set(&self, seconds: i64) {
+        replace(&self.0.file("seconds"), &seconds.to_string());
+    }
+
+    /// Gives it to a lictor.
+    pub fn worn_by(&self, launch: Launch) -> Launch {
+        launch
+            .env("LD_PRELOAD", self.0.file("clock.so"))
+            .env("LICTOR_TEST_CLOCK", self.0.file("seconds"))
+    }
+}
