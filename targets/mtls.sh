@@ -4,17 +4,22 @@
 # something on the way, and closes at the line CLOSE; each demands a certificate of the other.
 
 TRUST_DOMAIN=11111111-2222-3333-4444-555555555555.consul
+# In place of the machine's openssl.cnf, whose certificates are all authorities.
+MINT=$'[req]\ndistinguished_name = name\n[name]'
 SERVICE_NAME=api.default.dc1.internal.$TRUST_DOMAIN
 
-# mint FOLDER: an authority, and a certificate for the service and for the client.
+# mint FOLDER [DAYS]: an authority, and a certificate for the service and for the client.
 mint() {
-    local who request=(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2)
+    local who request=(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days "${2:-2}" -config -)
     "${request[@]}" -subj /CN=authority -keyout "$1/ca.key" -out "$1/ca.pem" \
-        -addext "subjectAltName=URI:spiffe://$TRUST_DOMAIN" 2>/dev/null
+        -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign \
+        -addext "subjectAltName=URI:spiffe://$TRUST_DOMAIN" <<<"$MINT" 2>/dev/null
     for who in api web; do
         "${request[@]}" -subj "/CN=$who" -keyout "$1/$who.key" -out "$1/$who.pem" \
             -CA "$1/ca.pem" -CAkey "$1/ca.key" \
-            -addext "subjectAltName=URI:spiffe://$TRUST_DOMAIN/ns/default/dc/dc1/svc/$who" 2>/dev/null
+            -addext basicConstraints=critical,CA:FALSE -addext keyUsage=critical,digitalSignature \
+            -addext extendedKeyUsage=serverAuth,clientAuth \
+            -addext "subjectAltName=URI:spiffe://$TRUST_DOMAIN/ns/default/dc/dc1/svc/$who" <<<"$MINT" 2>/dev/null
     done
 }
 
@@ -39,13 +44,69 @@ serve_files() {
     SERVICE_PORT=$(sed -n 's/^ACCEPT .*:\([0-9]*\)$/\1/p' "$1/service.log")
 }
 
-# download FOLDER PORT FILE BYTES: fetches a file through the gateway; it must be at least so long.
+# download FOLDER PORT FILE BYTES [OPTION…]: fetches a file through the proxy; it must be at least so
+# long.
 download() {
     local got
-    got=$(printf 'GET /%s HTTP/1.0\r\n\r\n' "$3" | timeout 300 openssl s_client -quiet -ign_eof \
-        -connect "127.0.0.1:$2" -servername "$SERVICE_NAME" -verify_return_error \
-        -CAfile "$1/ca.pem" -cert "$1/web.pem" -key "$1/web.key" 2>"$1/client.log" | wc -c)
+    got=$(printf 'GET /%s HTTP/1.0\r\n\r\n' "$3" | client "$1" "$2" 300 "${@:5}" | wc -c)
     [ "$got" -ge "$4" ] || { echo "got $got bytes of $4" >&2; return 1; }
+}
+
+# serve_plain FOLDER: starts an app that knows nothing of TLS, to stand behind a sidecar: it reverses
+# lines as the service does, closes at CLOSE, and sends the folder's files.
+serve_plain() {
+    cat >"$1/app" <<'END'
+#!/bin/sh
+while read -r word rest; do
+    case $word in
+        CLOSE) exit ;;
+        GET) exec cat "${0%/*}${rest%% *}" ;;
+        *) echo "$word" | rev ;;
+    esac
+done
+END
+    chmod +x "$1/app"
+    socat -d -d TCP-LISTEN:0,bind=127.0.0.1,fork EXEC:"$1/app" >"$1/service.log" 2>&1 &
+    SERVICE_PID=$!
+    disown "$SERVICE_PID"
+    wait_for "$1/service.log" ' listening on ' "$SERVICE_PID"
+    SERVICE_PORT=$(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$1/service.log")
+}
+
+# sidecar_file FOLDER [APP [PORT]]: the sidecar of the plain app at SERVICE_PORT of APP, an address
+# (this machine's loopback), with the service's identity. web may call it and nobody else. It listens
+# at PORT of loopback, or anywhere.
+sidecar_file() {
+    cat >"$1/sidecar.hcl" <<END
+service {
+  name = "api"
+  port = $SERVICE_PORT
+  connect {
+    sidecar_service {
+      address = "127.0.0.1"
+      port    = ${3:-0}
+      proxy { local_service_address = "${2:-127.0.0.1}" }
+    }
+  }
+}
+lictor {
+  datacenter               = "dc1"
+  trust_domain             = "$TRUST_DOMAIN"
+  default_intention_policy = "deny"
+  roots                    = ["ca.pem"]
+  identity "api" {
+    certificate = "api.pem"
+    key         = "api.key"
+  }
+}
+config_entries {
+  bootstrap = [{
+    kind    = "service-intentions"
+    name    = "api"
+    sources = [{ name = "web", action = "allow" }]
+  }]
+}
+END
 }
 
 # gateway_file FOLDER [LINES]: the example, on a free port, with a service that is SERVICE_PORT and
@@ -60,13 +121,19 @@ listens() {
     sed -nE "s/.* listening name=$2.* address=127\.0\.0\.1:([0-9]+).*/\1/p" "$1/log" | head -n 1
 }
 
-# ask FOLDER PORT WORD: sends a word through the gateway at this port of loopback; it must come
-# back reversed, over TLS that both sides verified.
+# client FOLDER PORT SECONDS [OPTION…]: OpenSSL's client, with the identity of web, at this port of
+# loopback, for so long at most. It sends what it reads and prints what comes until the other side
+# closes. What it has to say is in client.log.
+client() {
+    timeout "$3" openssl s_client -quiet -ign_eof -connect "127.0.0.1:$2" -servername "$SERVICE_NAME" \
+        -verify_return_error -CAfile "$1/ca.pem" -cert "$1/web.pem" -key "$1/web.key" "${@:4}" 2>"$1/client.log"
+}
+
+# ask FOLDER PORT WORD [OPTION…]: sends a word through the proxy; it must come back reversed, over
+# TLS that both sides verified.
 ask() {
     local got
-    got=$(printf "%s\nCLOSE\n" "$3" | timeout 20 openssl s_client -quiet -ign_eof \
-        -connect "127.0.0.1:$2" -servername "$SERVICE_NAME" -verify_return_error \
-        -CAfile "$1/ca.pem" -cert "$1/web.pem" -key "$1/web.key" 2>"$1/client.log") || true
+    got=$(printf "%s\nCLOSE\n" "$3" | client "$1" "$2" 20 "${@:4}") || true
     [ "$got" = "$(rev <<<"$3")" ] || {
         echo "sent $3 through port $2 and got '$got'" >&2
         cat "$1/client.log" >&2

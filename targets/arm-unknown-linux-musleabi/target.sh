@@ -5,4 +5,4 @@ gnu=arm-linux-gnueabi       # the cross gcc that links, and its libc package's n
 libc=libc6-dev-armel-cross
 musl=arm-linux-musleabi     # the folder of the musl headers and objects
 qemu=qemu-arm-static
-wide_time=yes               # ask for a time of 64 bits
+cpu=arm1176                 # the processor that qemu plays: the Raspberry Pi Zero's

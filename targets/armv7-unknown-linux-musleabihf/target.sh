@@ -6,4 +6,4 @@ gnu=arm-linux-gnueabihf     # the cross gcc that links, and its libc package's n
 libc=libc6-dev-armhf-cross
 musl=arm-linux-musleabihf   # the folder of the musl headers and objects
 qemu=qemu-arm-static
-wide_time=yes               # ask for a time of 64 bits
+cpu=cortex-a7               # the processor that qemu plays: the Raspberry Pi 2's
