@@ -58,6 +58,26 @@ fn an_instance_that_fails_in_a_row_is_left_out_and_returns() {
 }
 
 #[test]
+fn no_client_notices_an_instance_that_closes_in_the_middle_of_tls_while_there_is_another() {
+    let mesh = Mesh::new(TRUST_DOMAIN);
+    let one = Instance::start(&mesh, "api", "one");
+    // As a gateway does that knows no way to the service.
+    let closes = Backend::start(drop);
+    let file = web(
+        &mesh,
+        "passive_health_check { max_failures = 0 enforcing_consecutive_5xx = 0 }",
+    );
+    let web = file
+        .instances("api", &[closes.address(), one.address()])
+        .start();
+    for _ in 0..6 {
+        assert_eq!(ask(web.listener("api")), "one");
+    }
+    assert!(closes.accepted() >= 3, "in turn");
+    assert_eq!(web.stats().refused_in_all(), 0.0);
+}
+
+#[test]
 fn no_more_connections_are_made_than_may_be() {
     let mesh = Mesh::new(TRUST_DOMAIN);
     let app = Backend::echo();

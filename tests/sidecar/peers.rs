@@ -102,13 +102,13 @@ fn a_peers_service_is_reached_through_the_gateways_of_either_side() {
 
 /// A client with this leaf is refused by api for this cause, and the log says why.
 fn refused(api: &Gateway, leaf: &Leaf, trusts: &Mesh, cause: &str, because: &str) {
-    let before = api.stats().refused(cause);
+    let (before, mark) = (api.stats().refused(cause), api.lictor.log.mark());
     let public = api.listener("public_listener");
     let output = client_with(&[], trusts, Some(leaf), public, NAME, b"hello");
     assert_eq!(output.stdout, b"", "it was answered");
     api.wait_for_refused(cause, before as u32 + 1);
-    let events = api.lictor.log.events("refused");
-    let detail = events.last().unwrap().field("detail");
+    let event = api.lictor.log.event_after(mark, "refused", |_| true);
+    let detail = event.field("detail");
     assert!(detail.contains(because), "{because}: {detail}");
 }
 

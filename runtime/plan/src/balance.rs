@@ -35,6 +35,12 @@ impl Tried {
         self.0.is_full()
     }
 
+    /// How many were tried.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     fn holds(&self, target: usize) -> bool {
         self.0.iter().any(|tried| usize::from(*tried) == target)
     }

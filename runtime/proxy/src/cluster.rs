@@ -162,6 +162,11 @@ impl Cluster {
         *self.targets.borrow_mut() = fresh;
     }
 
+    /// Whether a connection may try another endpoint.
+    pub(crate) fn has_untried(&self, tried: &Tried) -> bool {
+        !tried.is_full() && tried.count() < self.targets.borrow().len()
+    }
+
     /// Whether there is an endpoint that is thought to work, or that may turn out to once its name is resolved.
     pub(crate) fn is_usable(&self, names: &Names) -> bool {
         let targets = self.targets.borrow();

@@ -64,6 +64,8 @@ impl Engine {
         let way = Way {
             cluster,
             course,
+            tried: Tried::default(),
+            deadline: None,
             server_name: server_name.into(),
             first,
             secured,
@@ -78,6 +80,8 @@ impl Engine {
         let Way {
             cluster,
             course,
+            tried,
+            deadline,
             server_name,
             first,
             mut secured,
@@ -113,16 +117,17 @@ impl Engine {
             secured.early = std::mem::replace(&mut hello, wire.bytes().to_vec());
         }
         let connect_timeout = ticks(cluster.spec().connect_timeout);
+        let whole = self.now.saturating_add(connect_timeout);
         flow.stage = Stage::Dialing(Box::new(Dialing {
             cluster,
             course,
             hello,
             server_name,
             secured,
-            tried: Tried::default(),
+            tried,
             attempts: heapless::Vec::new(),
             next_role: 0,
-            deadline: self.now.saturating_add(connect_timeout),
+            deadline: deadline.unwrap_or(whole),
             client_ready,
             client_hung_up,
             failure: None,
@@ -381,6 +386,7 @@ impl Engine {
             hello,
             server_name,
             secured,
+            tried,
             deadline,
             client_ready,
             client_hung_up,
@@ -392,6 +398,8 @@ impl Engine {
                 upstream,
                 cluster,
                 course,
+                tried,
+                deadline,
                 server_name,
                 secured,
                 unsent: rest,
@@ -476,6 +484,9 @@ fn connect(target: &Address, options: &TcpOptions) -> io::Result<Option<OwnedFd>
 pub(crate) struct Way {
     pub(crate) cluster: Rc<Cluster>,
     pub(crate) course: Course,
+    pub(crate) tried: Tried,
+    /// The tick at which the cluster is given up; `None` for its connect timeout from now.
+    pub(crate) deadline: Option<u32>,
     pub(crate) server_name: Box<str>,
     /// What the client has sent.
     pub(crate) first: Vec<u8>,

@@ -1,8 +1,8 @@
 //! Which of a route's clusters a connection goes to: the first, or while that has no usable endpoint, the next.
 //!
 //! What Envoy calls an aggregate cluster. It is decided for each new connection, so that traffic is back as soon as the first
-//! cluster is. A connection that finds all endpoints of its cluster dead goes on to the next one too: not a byte of the
-//! client's has been sent by then, whatever the next one is.
+//! cluster is. A connection that finds an endpoint dead, or closing in the middle of TLS, goes on to the next one, and when all are
+//! dead to the next cluster: where there is TLS, not a byte of the client's has been sent by then.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ use crate::{
     slab::Ticket,
     table::Table,
 };
-use plan::Address;
+use plan::{Address, balance::Tried};
 
 /// How far a connection has come in the list of clusters that it may go to.
 #[derive(Clone, Debug)]
@@ -104,6 +104,8 @@ impl Engine {
                 Way {
                     cluster: next,
                     course,
+                    tried: Tried::default(),
+                    deadline: None,
                     server_name,
                     first,
                     secured,
@@ -112,25 +114,12 @@ impl Engine {
                 }
             }
             Stage::Sealing(sealing) => {
-                let Sealing {
-                    cluster,
-                    course,
-                    server_name,
-                    mut secured,
-                    client_ready,
-                    client_hung_up,
-                    ..
-                } = *sealing;
-                cluster.abandon();
-                secured.upstream = None;
+                sealing.cluster.abandon();
                 Way {
                     cluster: next,
-                    course,
-                    server_name,
-                    first: std::mem::take(&mut secured.early),
-                    secured,
-                    client_ready,
-                    client_hung_up,
+                    tried: Tried::default(),
+                    deadline: None,
+                    ..way(*sealing)
                 }
             }
             other => {
@@ -141,6 +130,28 @@ impl Engine {
         add(&self.counters.failovers, 1);
         self.dial_by(ticket, way);
         true
+    }
+
+    /// Goes on to another endpoint of its cluster with a connection whose endpoint did not set up TLS; false when there is
+    /// none, or no time.
+    pub(crate) fn try_another(&mut self, ticket: Ticket) -> bool {
+        let now = self.now;
+        let Some(flow) = self.flows.get_mut(ticket) else {
+            return false;
+        };
+        match std::mem::replace(&mut flow.stage, Stage::Greeting(Greeting::default())) {
+            Stage::Sealing(sealing)
+                if now < sealing.deadline && sealing.cluster.has_untried(&sealing.tried) =>
+            {
+                sealing.cluster.abandon();
+                self.dial_by(ticket, way(*sealing));
+                true
+            }
+            other => {
+                flow.stage = other;
+                false
+            }
+        }
     }
 
     /// Notes that an endpoint of a cluster could not be connected, which may leave it out for a while.
@@ -188,5 +199,32 @@ impl Engine {
             let index = self.return_index();
             self.wheel.set(index, until);
         }
+    }
+}
+
+/// The way of a connection whose TLS with an endpoint came to nothing, to its cluster again.
+fn way(sealing: Sealing) -> Way {
+    let Sealing {
+        cluster,
+        course,
+        tried,
+        deadline,
+        server_name,
+        mut secured,
+        client_ready,
+        client_hung_up,
+        ..
+    } = sealing;
+    secured.upstream = None;
+    Way {
+        cluster,
+        course,
+        tried,
+        deadline: Some(deadline),
+        server_name,
+        first: std::mem::take(&mut secured.early),
+        secured,
+        client_ready,
+        client_hung_up,
     }
 }

@@ -111,6 +111,9 @@ pub(crate) struct Sealing {
     pub(crate) upstream: Attempt,
     pub(crate) cluster: Rc<Cluster>,
     pub(crate) course: Course,
+    pub(crate) tried: Tried,
+    /// The tick at which the cluster is given up.
+    pub(crate) deadline: u32,
     pub(crate) server_name: Box<str>,
     pub(crate) secured: Secured,
     /// What the upstream has not taken yet.

@@ -122,7 +122,7 @@ impl Engine {
         let cluster = Rc::clone(&sealing.cluster);
         let target = sealing.upstream.target.clone();
         self.note_failure(&cluster, &target);
-        if blame == Blame::Silence && self.fail_over(ticket) {
+        if blame == Blame::Silence && (self.try_another(ticket) || self.fail_over(ticket)) {
             return;
         }
         self.refuse(ticket, Cause::UpstreamTls, detail);
