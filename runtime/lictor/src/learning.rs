@@ -256,6 +256,11 @@ impl Proxy {
                 self.tell(&notice, log);
             }
             match follower.assembled() {
+                // To refuse everyone for a moment at the start would be worse than to start a moment later.
+                Ok(Assembled::Sidecar(sidecar))
+                    if sidecar.is_provisional
+                        && follower.troubles() == 0
+                        && self.learned.borrow().plan.is_none() => {}
                 Ok(assembled) => self.take(&assembled, log, apply),
                 // What is in force goes on.
                 Err(NotYet::Awaits(_)) => {}
