@@ -209,11 +209,12 @@ impl Entry {
         news.then_some(failure)
     }
 
-    /// Whether it waits for rights.
-    pub(super) fn is_forbidden(&self) -> bool {
+    /// Whether it waits for a token, or for one with more rights.
+    pub(super) fn wants_token(&self) -> bool {
+        let failure = self.failure.as_deref();
         matches!(
-            self.failure.as_deref(),
-            Some(Error::Forbidden(_) | Error::Filtered)
+            failure,
+            Some(Error::Forbidden(_) | Error::Filtered | Error::File(..))
         )
     }
 }

@@ -390,7 +390,7 @@ impl Lanes {
         let mut waits = false;
         let changed = self.client.token_changed();
         self.each(|entry| {
-            if entry.is_forbidden() && !entry.runs {
+            if entry.wants_token() && !entry.runs {
                 waits = true;
                 if changed {
                     entry.due = Some(now);
