@@ -125,3 +125,28 @@ fn an_app_that_closes_first_still_gets_what_the_client_sends() {
     let heard = hears.recv_timeout(DEADLINE).unwrap().unwrap();
     assert_eq!(heard, b"after the end of the other side");
 }
+
+#[test]
+fn a_caller_that_dies_is_no_end_of_what_it_sent() {
+    let mesh = Mesh::new(TRUST_DOMAIN);
+    let (tell, hears) = channel();
+    let app = Backend::start(move |mut stream: TcpStream| {
+        let mut got = [0; 5];
+        stream.read_exact(&mut got).unwrap();
+        stream.write_all(&got).unwrap();
+        tell.send(stream.read_to_end(&mut Vec::new())).unwrap();
+    });
+    let api = SidecarFile::new(&mesh, "api", "dc1", app.address()).allows("web");
+    let api = api.start();
+    let web = SidecarFile::new(&mesh, "web", "dc1", app.address())
+        .upstream("api", None)
+        .instances("api", &[api.listener("public_listener")])
+        .start();
+    let mut client = support::client::connect(web.listener("api"));
+    support::client::assert_echo(&mut client, b"hello");
+    // Its sockets end as any do, but TLS was not told.
+    web.lictor.signal(rustix::process::Signal::KILL);
+    let heard = hears.recv_timeout(DEADLINE).unwrap();
+    let heard = heard.expect_err("an end, as if all had been said");
+    assert_eq!(heard.kind(), std::io::ErrorKind::ConnectionReset);
+}
