@@ -14,6 +14,7 @@ mod failover;
 mod hostile_tls;
 mod inbound;
 mod intentions_decide;
+mod kernel_tls;
 mod limits_and_cost;
 mod memory;
 mod outbound;

@@ -208,6 +208,10 @@ impl fmt::Display for SidecarFile {
             self.file("leaf.pem").display(),
             self.file("leaf.key").display()
         )?;
+        // Every scenario can be run with TLS in the kernel: targets/test-kernel-tls does so.
+        if std::env::var_os("LICTOR_KERNEL_TLS").is_some() {
+            writeln!(f, "  tcp {{ kernel_tls = true }}")?;
+        }
         for lines in &self.stanza {
             writeln!(f, "  {lines}")?;
         }

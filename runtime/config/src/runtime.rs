@@ -180,11 +180,15 @@ fn tcp(stanzas: &[Stanza], errors: &mut Errors) -> TcpSettings {
         interval: interval.map_or(kernel.interval, |spot| spot.value),
         probes: probes.map_or(kernel.probes, |spot| spot.value),
     });
+    let kernel_tls = only(stanzas, errors, |stanza| {
+        stanza.tcp.as_ref()?.kernel_tls.as_ref()
+    });
     let user_timeout = user_timeout
         .map(|spot| spot.value)
         .filter(|time| !time.is_zero());
     TcpSettings {
         keepalive,
         user_timeout,
+        kernel_tls: kernel_tls.is_some_and(|spot| spot.value),
     }
 }

@@ -147,4 +147,6 @@ pub struct TcpSettings {
     pub keepalive: Option<TcpKeepalive>,
     /// `TCP_USER_TIMEOUT`; `None` leaves it to the kernel.
     pub user_timeout: Option<Duration>,
+    /// Whether the kernel may do the TLS of flows (kTLS), in a build that can ask it to.
+    pub kernel_tls: bool,
 }

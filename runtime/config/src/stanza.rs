@@ -145,6 +145,8 @@ record! {
         keepalive_probes: Option<Spot<u32>>,
         /// How long sent bytes may stay unacknowledged (`TCP_USER_TIMEOUT`).
         user_timeout: Option<Spot<Duration>>,
+        /// Whether the kernel may do the TLS of flows (kTLS).
+        kernel_tls: Option<Spot<bool>>,
     }
 }
 

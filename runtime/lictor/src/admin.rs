@@ -235,8 +235,15 @@ fn stats(told: &Told) -> String {
     metric(
         "lictor_kernel_tls_offered",
         "gauge",
-        "Whether the kernel offers TLS on sockets (kTLS); it is not used.",
+        "Whether the kernel offers TLS on sockets (kTLS).",
         &[("", u64::from(state.kernel_tls))],
+    );
+    #[cfg(feature = "ktls")]
+    metric(
+        "lictor_kernel_tls_total",
+        "counter",
+        "Connections whose TLS was left to the kernel.",
+        &[("", counters.kernel_tls.get())],
     );
     metric(
         "lictor_reloads_total",

@@ -1,6 +1,6 @@
 //! The command line: what a person can type.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use argh::FromArgs;
 
@@ -102,26 +102,6 @@ pub(crate) struct Run {
     #[argh(option, arg_name = "KIND")]
     pub(crate) gateway: Option<String>,
 
-    /// with --gateway: register it at the local agent, and keep it registered
-    #[argh(switch)]
-    pub(crate) register: bool,
-
-    /// with --register: the name of the service; mesh-gateway unless given
-    #[argh(option, arg_name = "NAME")]
-    pub(crate) service: Option<String>,
-
-    /// with --register: ip:port where this datacenter reaches it
-    #[argh(option, arg_name = "ADDRESS")]
-    pub(crate) address: Option<SocketAddr>,
-
-    /// with --register: host:port where other datacenters reach it; --address unless given
-    #[argh(option, arg_name = "ADDRESS")]
-    pub(crate) wan_address: Option<String>,
-
-    /// with --register: let other datacenters reach Consul's servers through it, for WAN federation
-    #[argh(switch)]
-    pub(crate) expose_servers: bool,
-
     /// where Consul's HTTP API is; CONSUL_HTTP_ADDR or 127.0.0.1:8500 unless given
     #[argh(option, arg_name = "ADDRESS")]
     pub(crate) http_addr: Option<String>,
@@ -168,7 +148,7 @@ pub(crate) struct Explain {
 pub(crate) fn print_version() -> Exit {
     println!(
         "lictor {} for {}\nfeatures: mesh-gateway (SNI passthrough), splice, local file (HCL, JSON, YAML){}\n\
-         kernel TLS: {} by this kernel, not used",
+         kernel TLS: {} by this kernel, {}",
         env!("CARGO_PKG_VERSION"),
         env!("LICTOR_TARGET"),
         if cfg!(feature = "sidecar") {
@@ -180,6 +160,11 @@ pub(crate) fn print_version() -> Exit {
             "offered"
         } else {
             "not offered"
+        },
+        if cfg!(feature = "ktls") {
+            "used where tcp.kernel_tls says so"
+        } else {
+            "not used"
         },
     );
     Exit::Ok

@@ -4,7 +4,6 @@ use std::{path::PathBuf, time::Duration};
 
 use config::{RuntimeSettings, Settings};
 use plan::Plan;
-use plan::order::sort_by_name;
 use proxy::Options;
 use sys::socket::TcpOptions;
 
@@ -52,19 +51,27 @@ pub(crate) fn join(parts: impl Iterator<Item = Plan>) -> Plan {
         whole.identities.extend(part.identities);
         whole.trust.extend(part.trust);
     }
-    sort_by_name(&mut whole.listeners, |listener| &listener.name);
+    whole
+        .listeners
+        .sort_by(|one, other| one.name.cmp(&other.name));
     whole
         .listeners
         .dedup_by(|later, first| later.name == first.name);
-    sort_by_name(&mut whole.clusters, |cluster| &cluster.name);
+    whole
+        .clusters
+        .sort_by(|one, other| one.name.cmp(&other.name));
     whole
         .clusters
         .dedup_by(|later, first| later.name == first.name);
-    sort_by_name(&mut whole.identities, |identity| &identity.name);
+    whole
+        .identities
+        .sort_by(|one, other| one.name.cmp(&other.name));
     whole
         .identities
         .dedup_by(|later, first| later.name == first.name);
-    sort_by_name(&mut whole.trust, |bundle| &bundle.trust_domain);
+    whole
+        .trust
+        .sort_by(|one, other| one.trust_domain.cmp(&other.trust_domain));
     whole
         .trust
         .dedup_by(|later, first| later.trust_domain == first.trust_domain);
@@ -91,6 +98,8 @@ pub(crate) fn options(runtime: &RuntimeSettings) -> Options {
             keepalive_probes: keepalive.map_or(0, |keepalive| keepalive.probes),
             user_timeout: runtime.tcp.user_timeout.unwrap_or(Duration::ZERO),
         },
+        #[cfg(feature = "ktls")]
+        kernel_tls: runtime.tcp.kernel_tls && sys::ktls::works(),
         access_log: runtime.log.access,
     }
 }

@@ -29,10 +29,13 @@ pub(crate) fn recorded(settings: &RuntimeSettings) -> Process {
                 drain,
                 idle,
             },
-        tcp: TcpSettings {
-            keepalive,
-            user_timeout,
-        },
+        tcp:
+            TcpSettings {
+                keepalive,
+                user_timeout,
+                // Not remembered: TLS of our own always works, and a memory may come up under another kernel.
+                kernel_tls: _,
+            },
     } = settings;
     Process {
         admin: *admin,
@@ -105,6 +108,7 @@ pub(crate) fn settings(process: Process) -> RuntimeSettings {
         tcp: TcpSettings {
             keepalive: tcp.keepalive,
             user_timeout: tcp.user_timeout,
+            kernel_tls: false,
         },
     }
 }

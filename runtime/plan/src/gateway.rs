@@ -19,7 +19,6 @@
 
 use alloc::{format, string::String, vec, vec::Vec};
 
-use crate::order::sort_by_name;
 use crate::{
     Address, Balance, Cluster, Endpoint, FilterChain, Inspect, Listener, Plan, Route, ServerNames,
     Traffic, bind,
@@ -205,7 +204,8 @@ impl Table<'_> {
             Route::SniCluster,
         ));
         // A name twice is the same fact from two places; the first, more particular one stands.
-        sort_by_name(&mut self.clusters, |cluster| &cluster.name);
+        self.clusters
+            .sort_by(|one, other| one.name.cmp(&other.name));
         self.clusters
             .dedup_by(|later, first| later.name == first.name);
         let chains = self.chains;

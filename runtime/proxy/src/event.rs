@@ -308,6 +308,9 @@ pub struct Counters {
     pub failovers: Cell<u64>,
     /// How often accepting paused for want of descriptors or memory.
     pub accept_pauses: Cell<u64>,
+    /// Connections whose TLS the kernel did.
+    #[cfg(feature = "ktls")]
+    pub kernel_tls: Cell<u64>,
     causes: [Cell<u64>; Cause::ALL.len()],
 }
 

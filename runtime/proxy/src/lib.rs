@@ -25,6 +25,8 @@ mod failover;
 mod flow;
 mod half;
 mod half_tls;
+#[cfg(feature = "ktls")]
+mod in_kernel;
 mod opening;
 mod options;
 mod outliers;

@@ -19,6 +19,9 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// Options of every socket.
     pub tcp: TcpOptions,
+    /// Whether the kernel may do the TLS of flows (kTLS), where it offers to.
+    #[cfg(feature = "ktls")]
+    pub kernel_tls: bool,
     /// Whether the opening and the end of each connection are events.
     pub access_log: bool,
 }
@@ -37,6 +40,8 @@ impl Default for Options {
                 keepalive_probes: 6,
                 user_timeout: Duration::from_secs(120),
             },
+            #[cfg(feature = "ktls")]
+            kernel_tls: false,
             access_log: false,
         }
     }

@@ -9,6 +9,8 @@ use crate::tls::{Error as TlsError, Outgoing, Session, Step};
 use plan::Traffic;
 use sys::{epoll::Event as Readiness, socket};
 
+#[cfg(feature = "ktls")]
+use crate::in_kernel::{self, is_plain};
 use crate::{
     cluster::Cluster,
     engine::{Engine, TICK, ticks},
@@ -129,6 +131,10 @@ impl Engine {
         } else {
             self.wheel.clear(ticket.index);
         }
+        #[cfg(feature = "ktls")]
+        if !self.hand_over(ticket) {
+            return;
+        }
         if pump_out {
             self.pump(ticket, Direction::Out);
         }
@@ -160,7 +166,13 @@ impl Engine {
             Direction::Back => (back, out, upstream, client, upstream_tls, client_tls),
         };
         let mut answered = false;
-        let turn = if decrypt.is_none() && encrypt.is_none() {
+        let turn = if is_plain(decrypt) && is_plain(encrypt) {
+            #[cfg(feature = "ktls")]
+            {
+                let (from, to) = ((source, decrypt), (destination, &*encrypt));
+                in_kernel::pump(half, from, to, &mut self.reserve)
+            }
+            #[cfg(not(feature = "ktls"))]
             half.pump(source, destination, &mut self.reserve)
         } else {
             let mut reply = Outgoing::new();
@@ -304,6 +316,12 @@ impl Engine {
             .active
             .set(self.counters.active.get().saturating_sub(1));
     }
+}
+
+/// Whether bytes of this side need nothing done to them here.
+#[cfg(not(feature = "ktls"))]
+fn is_plain(session: &Option<Box<Session>>) -> bool {
+    session.is_none()
 }
 
 /// What a flow brings along when its bytes begin to go both ways.

@@ -24,6 +24,8 @@ mod der;
 mod error;
 mod identity;
 mod kept;
+#[cfg(feature = "ktls")]
+mod kernel;
 mod leaf;
 mod options;
 mod outgoing;

@@ -8,6 +8,7 @@ use std::fmt;
 use rustls::{
     CommonState,
     client::{ClientConnectionData, UnbufferedClientConnection},
+    pki_types::CertificateDer,
     server::{ServerConnectionData, UnbufferedServerConnection},
     unbuffered::{
         ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
@@ -21,6 +22,9 @@ use crate::{error::Side, outgoing::Outgoing};
 pub(crate) enum Connection {
     Server(Box<UnbufferedServerConnection>),
     Client(Box<UnbufferedClientConnection>),
+    /// The kernel has its keys.
+    #[cfg(feature = "ktls")]
+    Kernel(Box<crate::kernel::Left>),
 }
 
 /// What one run of rustls is to do, and where its products go.
@@ -57,6 +61,8 @@ impl Connection {
         match self {
             Self::Server(connection) => run(&mut **connection, bytes, turn),
             Self::Client(connection) => run(&mut **connection, bytes, turn),
+            #[cfg(feature = "ktls")]
+            Self::Kernel(_) => Err(rustls::Error::General("in the kernel".to_owned())),
         }
     }
 
@@ -65,13 +71,27 @@ impl Connection {
         match self {
             Self::Server(connection) => drain(&mut **connection, wire),
             Self::Client(connection) => drain(&mut **connection, wire),
+            #[cfg(feature = "ktls")]
+            Self::Kernel(_) => {}
         }
     }
 
-    pub(crate) fn state(&self) -> &CommonState {
+    /// What rustls knows of it, as long as it is there.
+    pub(crate) fn state(&self) -> Option<&CommonState> {
         match self {
-            Self::Server(connection) => connection,
-            Self::Client(connection) => connection,
+            Self::Server(connection) => Some(connection),
+            Self::Client(connection) => Some(connection),
+            #[cfg(feature = "ktls")]
+            Self::Kernel(_) => None,
+        }
+    }
+
+    pub(crate) fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        match self {
+            Self::Server(connection) => connection.peer_certificates(),
+            Self::Client(connection) => connection.peer_certificates(),
+            #[cfg(feature = "ktls")]
+            Self::Kernel(left) => Some(&left.certificates),
         }
     }
 }
@@ -81,6 +101,8 @@ impl fmt::Debug for Connection {
         let side = match self {
             Self::Server(_) => Side::Server,
             Self::Client(_) => Side::Client,
+            #[cfg(feature = "ktls")]
+            Self::Kernel(_) => return f.write_str("connection in the kernel"),
         };
         write!(f, "{side} connection")
     }

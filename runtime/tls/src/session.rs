@@ -18,10 +18,12 @@ use std::{mem, ops::ControlFlow, sync::Arc};
 
 use plan::spiffe::SpiffeId;
 use rustls::{
-    CipherSuite, HandshakeKind, ProtocolVersion, client::UnbufferedClientConnection,
+    CipherSuite, CommonState, HandshakeKind, ProtocolVersion, client::UnbufferedClientConnection,
     pki_types::CertificateDer, server::UnbufferedServerConnection,
 };
 
+#[cfg(feature = "ktls")]
+use crate::kernel::Left;
 use crate::{
     clock::Clock,
     error::Error,
@@ -292,7 +294,7 @@ impl Session {
     /// The version and the cipher suite, as `TLSv1_3` and `TLS13_AES_128_GCM_SHA256`, once they are agreed.
     #[must_use]
     pub fn negotiated(&self) -> Option<(ProtocolVersion, CipherSuite)> {
-        let state = self.connection.state();
+        let state = self.connection.state()?;
         Some((
             state.protocol_version()?,
             state.negotiated_cipher_suite()?.suite(),
@@ -302,7 +304,10 @@ impl Session {
     /// Whether the session was resumed: the certificates are those of an earlier handshake.
     #[must_use]
     pub fn is_resumed(&self) -> bool {
-        self.connection.state().handshake_kind() == Some(HandshakeKind::Resumed)
+        self.connection
+            .state()
+            .and_then(CommonState::handshake_kind)
+            == Some(HandshakeKind::Resumed)
     }
 
     /// Whether bytes of the peer are kept: a record or a message that is not whole, or data not asked for yet.
@@ -311,13 +316,66 @@ impl Session {
         self.kept.is_some()
     }
 
+    /// Whether the kernel could take over now: both sides may send, and nothing lies between.
+    #[cfg(feature = "ktls")]
+    #[must_use]
+    pub fn can_leave(&self) -> bool {
+        let state = self.connection.state();
+        matches!(self.handshake, Handshake::Done(_))
+            && !self.closed
+            && !self.peer_closed
+            && self.kept.is_none()
+            && state.is_some_and(|state| !state.wants_write())
+    }
+
+    /// Gives the keys of both directions to `give`, which hands them to the kernel. All that the session has made must be
+    /// sent, and nothing be read that it was not given. Afterwards there is only [`Session::take_record`].
+    ///
+    /// # Errors
+    ///
+    /// [`Session::can_leave`] says no, or `give` failed: then the session is over.
+    #[cfg(feature = "ktls")]
+    pub fn leave(
+        &mut self,
+        give: &mut dyn FnMut(sys::ktls::Direction, &sys::ktls::Keys<'_>) -> std::io::Result<()>,
+    ) -> Result<(), Error> {
+        if !self.can_leave() {
+            return Err(Error::Bug("a session cannot leave now"));
+        }
+        let gone = Connection::Kernel(Box::default());
+        let left = Left::new(mem::replace(&mut self.connection, gone), give)?;
+        self.connection = Connection::Kernel(Box::new(left));
+        Ok(())
+    }
+
+    /// Whether the kernel has the keys.
+    #[cfg(feature = "ktls")]
+    #[must_use]
+    pub fn is_in_kernel(&self) -> bool {
+        matches!(self.connection, Connection::Kernel(_))
+    }
+
+    /// Takes a record that is no data, and that the kernel has decrypted.
+    ///
+    /// # Errors
+    ///
+    /// `Peer…`: the connection is to be closed.
+    #[cfg(feature = "ktls")]
+    pub fn take_record(&mut self, kind: u8, body: &[u8]) -> Result<Step, Error> {
+        let Connection::Kernel(left) = &mut self.connection else {
+            return Err(Error::Bug("a record of a session that has not left"));
+        };
+        self.peer_closed |= left.take(kind, body)?;
+        Ok(self.step())
+    }
+
     /// Checks the peer's certificates as at the handshake, with another verifier or at another time.
     pub(crate) fn verify_with(&self, verifier: &Verifier, clock: &Clock) -> Result<(), Error> {
         self.check(verifier, clock).map(|_| ())
     }
 
     fn check(&self, verifier: &Verifier, clock: &Clock) -> Result<Arc<SpiffeId>, Error> {
-        let certificates = self.connection.state().peer_certificates();
+        let certificates = self.connection.peer_certificates();
         let refused = |refusal| Error::PeerCertificate(verifier.peer(), refusal);
         let Some((leaf, rest)) = certificates.and_then(<[CertificateDer<'_>]>::split_first) else {
             return Err(refused(Box::new(Refusal::Missing)));
