@@ -7,6 +7,7 @@ mod bad_network;
 mod beside_envoy;
 mod binds;
 mod blobs;
+mod cold_start;
 mod commands;
 mod connection_limits;
 mod dead_upstreams;
