@@ -12,6 +12,10 @@
 
 mod asking;
 mod few_connections;
+mod gateways;
+mod ground;
+mod outages;
 mod reaching;
 mod registered;
+mod sidecars;
 mod watches_survive;

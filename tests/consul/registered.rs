@@ -1,12 +1,15 @@
 //! A gateway that registers itself, and stays registered.
 
 use std::cell::RefCell;
+use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
 use consul::registration::{Fare, MeshGateway};
 use smol::{Timer, future};
 use support::consul::Agent;
+use support::process::{Launch, lictor};
+use support::wait::until_true;
 
 use crate::asking::{meanwhile, run, settings};
 
@@ -80,4 +83,89 @@ fn until_it_is_told_otherwise() {
         // What is not there need not be removed.
         registration.end(asking.watches.client()).await.unwrap();
     });
+}
+
+#[test]
+fn a_gateway_that_one_command_starts_and_registers() {
+    let agent = Agent::server();
+    let ip = agent.http().ip();
+    let port = || {
+        let listener = TcpListener::bind((ip, 0)).unwrap();
+        listener.local_addr().unwrap()
+    };
+    let (lan, http) = (port(), agent.http().to_string());
+    let arguments = [
+        "--gateway",
+        "mesh",
+        "--register",
+        "--address",
+        &lan.to_string(),
+        "--wan-address",
+        "gw.example:443",
+        "--expose-servers",
+        "--http-addr",
+        &http,
+    ];
+    let lictor = Launch::with(arguments).start();
+    let known = agent.get("/v1/agent/service/mesh-gateway");
+    assert_eq!(known["Kind"], "mesh-gateway");
+    assert_eq!(known["Port"], lan.port());
+    assert_eq!(known["TaggedAddresses"]["wan"]["Address"], "gw.example");
+    assert_eq!(known["Meta"]["consul-wan-federation"], "1");
+    // It listens where it said, and the agent finds that too.
+    TcpStream::connect(lan).unwrap();
+    until_true("the agent's check", || {
+        let checks = agent.get("/v1/health/checks/mesh-gateway");
+        checks[0]["Status"] == "passing"
+    });
+    // It stays registered when it ends: it may be about to start again.
+    drop(lictor);
+    assert_eq!(
+        agent.get("/v1/agent/service/mesh-gateway")["Kind"],
+        "mesh-gateway"
+    );
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    for (arguments, why) in [
+        (
+            &["--gateway", "mesh", "--register"][..],
+            "--register needs --address",
+        ),
+        (
+            &["--gateway", "mesh", "--address", "127.0.0.1:1"],
+            "--address goes with --register",
+        ),
+        (
+            &[
+                "--sidecar-for",
+                "web",
+                "--register",
+                "--address",
+                "127.0.0.1:1",
+            ],
+            "goes with --gateway mesh",
+        ),
+        (
+            &[
+                "--gateway",
+                "mesh",
+                "--register",
+                "--address",
+                "127.0.0.1:1",
+                "--wan-address",
+                "x",
+            ],
+            "x is not host:port",
+        ),
+    ] {
+        let arguments: Vec<&str> = ["run"].iter().chain(arguments).copied().collect();
+        let output = lictor(&arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains(why),
+            "{arguments:?}: {said}"
+        );
+    }
 }

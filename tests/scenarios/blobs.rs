@@ -151,8 +151,12 @@ fn explain_answers_from_a_blob_as_from_the_files() {
         assert_eq!(from_blob.status.code(), Some(0), "{from_blob:?}");
         assert_eq!(text(&from_blob.stdout), text(&from_file.stdout));
     }
-    let upstream = on_blob(&["explain", "--upstream", "api", "--blob"], &blob);
-    assert_eq!(upstream.status.code(), USAGE, "{upstream:?}");
+    let file = home.file("gateway.hcl");
+    let both = on_blob(
+        &["explain", "--sni", "x", "--blob", &blob.to_string_lossy()],
+        &file,
+    );
+    assert_eq!(both.status.code(), USAGE, "{both:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `max_inbound_connections` holds, and an idle flow with TLS costs little.
 
 use support::backend::{Backend, Holder};
+use support::budget::budget;
 use support::client::{assert_echo, connect, ending};
 use support::lab::TRUST_DOMAIN;
 use support::openssl::client_with;
@@ -47,6 +48,23 @@ fn no_more_connections_come_in_than_may_and_a_place_is_free_again_after_one() {
     api.wait_for_active(1);
     flow();
     assert_eq!(api.stats().refused("inbound_limit"), 3.0);
+}
+
+#[test]
+fn a_sidecar_with_fifty_upstreams_keeps_to_its_memory() {
+    let mesh = Mesh::new(TRUST_DOMAIN);
+    let app = Backend::echo();
+    let mut web = SidecarFile::new(&mesh, "web", "dc1", app.address());
+    for number in 0..50 {
+        let name = format!("other-{number}");
+        let endpoints = [app.address()];
+        web = web.upstream(&name, None).instances(&name, &endpoints);
+    }
+    let web = web.start();
+    let rss = web.lictor.proc().rss() / 1024;
+    println!("idle, with fifty upstreams: {rss} KiB resident");
+    let most = budget("x86_64-unknown-linux-gnu", "sidecar_idle_rss_kib");
+    assert!(rss <= most, "{rss} KiB resident");
 }
 
 #[test]

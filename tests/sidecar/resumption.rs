@@ -105,6 +105,28 @@ fn of_clients_that_come_in_ends_with_any_change() {
     assert_eq!(api.stats().refused_in_all(), 0.0);
 }
 
+#[test]
+fn none_is_where_none_is_kept() {
+    let mesh = Mesh::new(TRUST_DOMAIN);
+    let web = mesh.leaf("web", "dc1");
+    let app = brief();
+    let file = SidecarFile::new(&mesh, "api", "dc1", app.address()).allows("web");
+    let api = file.stanza("limits { tls_sessions = 0 }").start();
+    let home = TempDir::new();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let client = Client {
+            version,
+            leaf: &web,
+            public: api.listener("public_listener"),
+            session: &home.file(version),
+        };
+        for _ in 0..2 {
+            assert!(!client.resumes(), "{version}: resumed");
+        }
+    }
+    assert_eq!(api.stats().refused_in_all(), 0.0);
+}
+
 /// Calls an OpenSSL server through a sidecar and tells whether their session was resumed.
 fn resumes(web: &Gateway) -> bool {
     let mut stream = connect(web.listener("api"));

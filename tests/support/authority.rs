@@ -59,6 +59,11 @@ impl Authority {
         made.expect("a certificate can be made").pem()
     }
 
+    /// Its key, PKCS#8, PEM.
+    pub fn key(&self) -> String {
+        self.key.serialize_pem()
+    }
+
     /// A leaf for a service in a datacenter.
     pub fn leaf(&self, service: &str, datacenter: &str) -> Issued {
         let key = new_key();

@@ -146,6 +146,35 @@ impl Known {
         }
     }
 
+    /// The chain, or while it is not known one of the same service that was compiled with other overrides: a mode that was
+    /// just changed must not take an upstream away for the time of a question.
+    pub(crate) fn chain_or_last(&self, chain: &ChainQuestion) -> Option<&chain::CompiledChain> {
+        self.chain(chain).or_else(|| {
+            let like = self
+                .answers
+                .iter()
+                .find(|(question, _)| question.is_chain_like(chain));
+            match like?.1 {
+                Answer::Chain(chain) => Some(chain),
+                _ => None,
+            }
+        })
+    }
+
+    /// Known chains that stand in for this one, which is not known.
+    pub(crate) fn stand_ins(&self, chain: &ChainQuestion) -> Vec<Question> {
+        match self.chain(chain) {
+            Some(_) => Vec::new(),
+            None => {
+                let like = self
+                    .answers
+                    .keys()
+                    .filter(|question| question.is_chain_like(chain));
+                like.cloned().collect()
+            }
+        }
+    }
+
     pub(crate) fn places(&self, question: &Question) -> Option<&[Place]> {
         match self.answer(question)? {
             Answer::Places(places, _) => Some(places),

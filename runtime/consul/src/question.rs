@@ -158,6 +158,17 @@ impl Question {
         }
     }
 
+    /// Whether it is for the chain of the same service, whatever is overridden.
+    pub(crate) fn is_chain_like(&self, chain: &ChainQuestion) -> bool {
+        let Self::Chain(known) = self else {
+            return false;
+        };
+        known.service == chain.service
+            && known.namespace == chain.namespace
+            && known.partition == chain.partition
+            && known.datacenter == chain.datacenter
+    }
+
     /// How the next answer is awaited.
     #[must_use]
     pub fn waiting(&self) -> Waiting {

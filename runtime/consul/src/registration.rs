@@ -91,6 +91,12 @@ impl MeshGateway {
 }
 
 impl Registration {
+    /// The ID of the service.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Registers, or replaces what has this ID.
     ///
     /// # Errors

@@ -46,6 +46,8 @@ pub struct Assembled {
     pub sidecar: SidecarRegistration,
     /// The mesh around it.
     pub mesh: Mesh,
+    /// Whether it is still unknown what holds for a source that no intention names: a deny so far.
+    pub is_provisional: bool,
     /// Upstreams that are left out, by name, and why.
     pub refused: Vec<(String, String)>,
     /// Until when the leaf is valid, as Consul writes it (RFC 3339).
@@ -92,7 +94,7 @@ impl Sidecar {
                 continue;
             }
             let question = chain_question(upstream);
-            if let (Some(here), Some(compiled)) = (here, self.known.chain(&question))
+            if let (Some(here), Some(compiled)) = (here, self.known.chain_or_last(&question))
                 && let Ok(chain) = chains::chain(compiled)
             {
                 for target in chain.targets() {
@@ -125,7 +127,14 @@ impl Sidecar {
 
     /// Forgets what is asked no more; to be called when a batch of answers has come.
     pub fn forget(&mut self) {
-        self.known.keep(&self.wanted());
+        let mut kept = self.wanted();
+        if let Some(proxy) = self.known.service(&self.registered) {
+            for upstream in upstreams(proxy) {
+                kept.extend(self.known.stand_ins(&chain_question(upstream)));
+            }
+        }
+        kept.sort();
+        self.known.keep(&kept);
     }
 
     /// The questions that must be asked again at once after this answer brought news, although theirs seem current.
@@ -205,6 +214,8 @@ impl Sidecar {
         Ok(Assembled {
             sidecar,
             mesh,
+            is_provisional: !authorization::cover_everyone(found)
+                && self.known.allowed(&proxy.proxy.service).is_none(),
             refused,
             valid_before: leaf.valid_before.clone(),
         })
@@ -303,7 +314,7 @@ impl<'a> Around<'a> {
     }
 
     fn chain(&mut self, upstream: &service::Upstream) -> Result<Option<Chain>, String> {
-        let Some(compiled) = self.known.chain(&chain_question(upstream)) else {
+        let Some(compiled) = self.known.chain_or_last(&chain_question(upstream)) else {
             return Ok(None);
         };
         let chain = chains::chain(compiled).map_err(|not_run| not_run.to_string())?;

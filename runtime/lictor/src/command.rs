@@ -1,6 +1,6 @@
 //! The command line: what a person can type.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use argh::FromArgs;
 
@@ -101,6 +101,26 @@ pub(crate) struct Run {
     /// run the gateway of this kind, as Consul has it registered: mesh
     #[argh(option, arg_name = "KIND")]
     pub(crate) gateway: Option<String>,
+
+    /// with --gateway: register it at the local agent, and keep it registered
+    #[argh(switch)]
+    pub(crate) register: bool,
+
+    /// with --register: the name of the service; mesh-gateway unless given
+    #[argh(option, arg_name = "NAME")]
+    pub(crate) service: Option<String>,
+
+    /// with --register: ip:port where this datacenter reaches it
+    #[argh(option, arg_name = "ADDRESS")]
+    pub(crate) address: Option<SocketAddr>,
+
+    /// with --register: host:port where other datacenters reach it; --address unless given
+    #[argh(option, arg_name = "ADDRESS")]
+    pub(crate) wan_address: Option<String>,
+
+    /// with --register: let other datacenters reach Consul's servers through it, for WAN federation
+    #[argh(switch)]
+    pub(crate) expose_servers: bool,
 
     /// where Consul's HTTP API is; CONSUL_HTTP_ADDR or 127.0.0.1:8500 unless given
     #[argh(option, arg_name = "ADDRESS")]

@@ -13,11 +13,11 @@ use std::{
 use config::{ConsulSettings, LogLevel};
 use consul::{
     Assembled, Client, Follower, NotYet, Notice, Source, Watches, gateway::Gateway,
-    sidecar::Sidecar, times,
+    registration::Fare, sidecar::Sidecar, times,
 };
 use dial::Resolver;
 use plan::Plan;
-use smol::{LocalExecutor, Timer};
+use smol::{LocalExecutor, Timer, future};
 
 use crate::{
     admin::Metric,
@@ -159,22 +159,13 @@ impl Learning {
         let (Some(proxy), Some(watches)) = (self.proxies.get(index), self.watches.get()) else {
             return;
         };
-        let source = proxy.source(watches.client(), log).await;
-        let follower = proxy
-            .follower
-            .get_or_init(|| Follower::new(source, watches.clone()));
-        loop {
-            for notice in follower.next().await {
-                proxy.tell(&notice, log);
+        let register = async {
+            if let Some(register) = &proxy.wanted.register {
+                register.keep(watches, |fare| proxy.fares(&fare, log)).await;
             }
-            match follower.assembled() {
-                Ok(assembled) => proxy.take(&assembled, log, apply),
-                // What is in force goes on.
-                Err(NotYet::Awaits(_)) => {}
-                Err(NotYet::Unusable(why)) => proxy.say(vec![why], "proxy_refused", log),
-            }
-            Timer::after(BURST).await;
-        }
+            future::pending().await
+        };
+        future::or(register, proxy.follow(watches, log, apply)).await;
     }
 
     /// Asks nothing more.
@@ -255,6 +246,41 @@ impl Learning {
 }
 
 impl Proxy {
+    async fn follow(&self, watches: &Watches, log: &Log, apply: &dyn Fn() -> Result<(), String>) {
+        let source = self.source(watches.client(), log).await;
+        let follower = self
+            .follower
+            .get_or_init(|| Follower::new(source, watches.clone()));
+        loop {
+            for notice in follower.next().await {
+                self.tell(&notice, log);
+            }
+            match follower.assembled() {
+                // To refuse everyone for a moment at the start would be worse than to start a moment later.
+                Ok(Assembled::Sidecar(sidecar))
+                    if sidecar.is_provisional
+                        && follower.troubles() == 0
+                        && self.learned.borrow().plan.is_none() => {}
+                Ok(assembled) => self.take(&assembled, log, apply),
+                // What is in force goes on.
+                Err(NotYet::Awaits(_)) => {}
+                Err(NotYet::Unusable(why)) => self.say(vec![why], "proxy_refused", log),
+            }
+            Timer::after(BURST).await;
+        }
+    }
+
+    /// Says how registering fares.
+    fn fares(&self, fare: &Fare, log: &Log) {
+        match fare {
+            Fare::Made => log.info("registered", &[("proxy", &self.wanted.name)]),
+            Fare::Failed(error) => {
+                let fields: [Field<'_>; 2] = [("proxy", &self.wanted.name), ("error", error)];
+                log.line(LogLevel::Warn, "register_failed", &fields);
+            }
+        }
+    }
+
     /// The source, once it is known under which ID the proxy is registered.
     async fn source(&self, client: &Client, log: &Log) -> Source {
         let mut pause = FIRST_RETRY;

@@ -100,8 +100,8 @@ impl fmt::Display for Lost {
 }
 
 impl Memory {
-    /// The memory in the state directory, of what comes from these files.
-    pub(crate) fn open(directory: &Path, files: &[PathBuf]) -> Self {
+    /// The memory in the state directory, of what comes from this source.
+    pub(crate) fn open(directory: &Path, source: String) -> Self {
         let opened = Directory::open(directory).map_err(Lost::Directory);
         let opened = opened.and_then(|directory| match directory.lock() {
             Ok(false) => Err(Lost::InUse),
@@ -124,7 +124,7 @@ impl Memory {
             disk,
             directory: directory.to_owned(),
             lost,
-            source: source(files),
+            source,
             pending: RefCell::default(),
             waker: RefCell::default(),
             start: Instant::now(),
@@ -157,11 +157,11 @@ impl Memory {
         }
     }
 
-    /// What the process before this one ran, if it came from the same files, which cannot be used now for the reason given.
+    /// What the process before this one ran, if it came from the same source, which cannot be used now for the reason given.
     pub(crate) fn recall(&self, log: &Log, reason: &dyn fmt::Display) -> Option<Job> {
         let (meta, remembered) = self.newest::<Remembered>(log)?;
         if meta.source != self.source {
-            let detail = "what is remembered comes from other files, and is not used";
+            let detail = "what is remembered comes from elsewhere, and is not used";
             let fields: [Field<'_>; 2] = [("source", &meta.source), ("detail", &detail)];
             log.line(LogLevel::Warn, "not_recalled", &fields);
             return None;
@@ -176,7 +176,7 @@ impl Memory {
         self.stale.set(Some(meta.learned.max(confirmed)));
         self.counts.generation.set(meta.generation);
         if let Some(age) = self.age() {
-            let detail = "the files cannot be used: running what was remembered of them";
+            let detail = "running what was remembered until this is mended";
             let reason = reason.to_string();
             let fields: [Field<'_>; 4] = [
                 ("generation", &meta.generation),
@@ -215,6 +215,11 @@ impl Memory {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+    }
+
+    /// What was recalled could not be run.
+    pub(crate) fn go_on_without(&self) {
+        self.stale.set(None);
     }
 
     /// How old what is run is, if it is from memory.

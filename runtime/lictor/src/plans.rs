@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use config::{RuntimeSettings, Settings};
 use plan::Plan;
+use plan::order::sort_by_name;
 use proxy::Options;
 use sys::socket::TcpOptions;
 
@@ -51,27 +52,19 @@ pub(crate) fn join(parts: impl Iterator<Item = Plan>) -> Plan {
         whole.identities.extend(part.identities);
         whole.trust.extend(part.trust);
     }
-    whole
-        .listeners
-        .sort_by(|one, other| one.name.cmp(&other.name));
+    sort_by_name(&mut whole.listeners, |listener| &listener.name);
     whole
         .listeners
         .dedup_by(|later, first| later.name == first.name);
-    whole
-        .clusters
-        .sort_by(|one, other| one.name.cmp(&other.name));
+    sort_by_name(&mut whole.clusters, |cluster| &cluster.name);
     whole
         .clusters
         .dedup_by(|later, first| later.name == first.name);
-    whole
-        .identities
-        .sort_by(|one, other| one.name.cmp(&other.name));
+    sort_by_name(&mut whole.identities, |identity| &identity.name);
     whole
         .identities
         .dedup_by(|later, first| later.name == first.name);
-    whole
-        .trust
-        .sort_by(|one, other| one.trust_domain.cmp(&other.trust_domain));
+    sort_by_name(&mut whole.trust, |bundle| &bundle.trust_domain);
     whole
         .trust
         .dedup_by(|later, first| later.trust_domain == first.trust_domain);

@@ -97,7 +97,7 @@ fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
     let directory = arguments.state_dir.clone();
     let memory = Rc::new(Memory::open(
         &directory.unwrap_or_else(|| memory::directory(given)),
-        files,
+        memory::source(files) + &wanted_of_consul(arguments),
     ));
     let log = Rc::new(Log::new(match &job {
         Ok(job) => job.runtime.log,
@@ -125,7 +125,17 @@ fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
         observer,
         seed,
     )?);
-    let mut applied = proxy.apply(&job.plan);
+    // Consul may not be there: until it has answered, what it said before is run.
+    let consul = !stale && learning.count() > 0;
+    let before = consul.then(|| memory.recall(&log, &"Consul has not answered yet"));
+    let mut applied = match before.flatten() {
+        Some(before) => proxy.apply(&before.plan),
+        None => proxy.apply(&job.plan),
+    };
+    if applied.is_err() && consul && memory.age().is_some() {
+        memory.go_on_without();
+        applied = proxy.apply(&job.plan);
+    }
     if let Err(unfit @ proxy::Unfit::Tls(_)) = &applied
         && !stale
         && let Some(recalled) = memory.recall(&log, &materials::unfit(&job.origins, unfit))
@@ -245,7 +255,7 @@ impl Running {
             };
             self.executor.spawn(kept).detach();
         }
-        if self.learning.is_complete() {
+        if self.learning.is_complete() || self.memory.age().is_some() {
             self.get_ready();
         }
 
@@ -255,13 +265,17 @@ impl Running {
 
     /// Puts what Consul said to work beside what the files say.
     fn take_learned(&self) -> Result<(), String> {
+        if !self.learning.is_complete() && self.memory.age().is_some() {
+            // A part of what is known now would take away what is remembered of the rest.
+            return Ok(());
+        }
         let listened = self.proxy.listeners();
         let plan = self.learning.joined();
         self.proxy.apply(&plan).map_err(|unfit| unfit.to_string())?;
         self.names.borrow_mut().follow(&self.proxy, &self.executor);
         self.say_new_listeners(&listened);
-        self.memory.remember(plan, &self.settings.borrow());
         if self.learning.is_complete() {
+            self.memory.remember(plan, &self.settings.borrow());
             self.get_ready();
         }
         Ok(())
@@ -350,8 +364,10 @@ impl Running {
         );
         if let Some(job) = reloaded {
             self.learning.set_local(&job.plan);
-            let whole = self.learning.beside(&job.plan, &Plan::clone);
-            self.memory.remember(whole, &job.runtime);
+            if self.learning.is_complete() {
+                let whole = self.learning.beside(&job.plan, &Plan::clone);
+                self.memory.remember(whole, &job.runtime);
+            }
             self.named.replace(job.named);
             let before = self.settings.replace(job.runtime);
             self.say_what_needs_a_restart(&before);
@@ -465,6 +481,25 @@ impl Running {
                 .line(LogLevel::Warn, "notify_failed", &[("error", &error)]);
         }
     }
+}
+
+/// Which proxies Consul is asked for: a part of where a Plan comes from.
+fn wanted_of_consul(arguments: &Run) -> String {
+    let Run {
+        sidecar_for,
+        proxy_id,
+        gateway,
+        ..
+    } = arguments;
+    let mut wanted = String::new();
+    let sidecars = sidecar_for.iter().map(|id| (" --sidecar-for ", id));
+    let proxy = proxy_id.iter().map(|id| (" --proxy-id ", id));
+    let gateway = gateway.iter().map(|kind| (" --gateway ", kind));
+    for (option, value) in sidecars.chain(proxy).chain(gateway) {
+        wanted.push_str(option);
+        wanted.push_str(value);
+    }
+    wanted
 }
 
 async fn next(signals: &Async<Signals>) -> io::Result<Signal> {

@@ -7,7 +7,9 @@ use std::{env, time::Duration};
 
 use config::ConsulSettings;
 use consul::{
-    Address, Client, Registered, Request, Settings, TlsFiles, TokenSource, answers::catalog,
+    Address, Client, Registered, Request, Settings, TlsFiles, TokenSource,
+    answers::catalog,
+    registration::{MeshGateway, Registration},
 };
 
 use crate::command::Run;
@@ -21,6 +23,12 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// More than a node's services come to.
 const MAX_SERVICES_BYTES: usize = 8 << 20;
 
+/// The name and the ID of a gateway that is given none, as for Consul's own command.
+const MESH_GATEWAY: &str = "mesh-gateway";
+
+/// When the agent forgets a gateway whose check fails, as for Consul's own command.
+const FORGET_AFTER: Duration = Duration::from_secs(6 * 3600);
+
 /// A proxy to run by what Consul says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
@@ -30,6 +38,8 @@ pub(crate) struct Wanted {
     which: Which,
     /// What it is called in the log.
     pub(crate) name: String,
+    /// What is to be registered at the agent first.
+    pub(crate) register: Option<Registration>,
 }
 
 /// What a proxy is.
@@ -63,6 +73,7 @@ pub(crate) fn proxies(arguments: &Run) -> Result<Vec<Wanted>, String> {
             role: Role::Sidecar,
             which: Which::For(service.clone()),
             name: service.clone(),
+            register: None,
         });
     }
     let role = match arguments.gateway.as_deref() {
@@ -70,20 +81,83 @@ pub(crate) fn proxies(arguments: &Run) -> Result<Vec<Wanted>, String> {
         Some("mesh") => Role::Gateway,
         Some(kind) => return Err(format!("--gateway {kind}: only mesh is supported")),
     };
-    match (&arguments.proxy_id, role) {
+    let register = registration(arguments, role)?;
+    let id = match &register {
+        Some(register) => Some(register.id().to_owned()),
+        None => arguments.proxy_id.clone(),
+    };
+    match (id, role) {
         (Some(id), role) => wanted.push(Wanted {
             role,
             which: Which::Id(id.clone()),
-            name: id.clone(),
+            name: id,
+            register,
         }),
         (None, Role::Gateway) => wanted.push(Wanted {
             role,
             which: Which::OnlyGateway,
-            name: "mesh-gateway".to_owned(),
+            name: MESH_GATEWAY.to_owned(),
+            register: None,
         }),
         (None, Role::Sidecar) => {}
     }
     Ok(wanted)
+}
+
+/// What is to be registered at the agent.
+fn registration(arguments: &Run, role: Role) -> Result<Option<Registration>, String> {
+    let Run {
+        register,
+        service,
+        address,
+        wan_address,
+        expose_servers,
+        ..
+    } = arguments;
+    if !register {
+        let alone = [
+            ("--service", service.is_some()),
+            ("--address", address.is_some()),
+            ("--wan-address", wan_address.is_some()),
+            ("--expose-servers", *expose_servers),
+        ];
+        return match alone.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(format!("{flag} goes with --register")),
+            None => Ok(None),
+        };
+    }
+    if role != Role::Gateway {
+        return Err(
+            "--register goes with --gateway mesh; a sidecar is registered with its service"
+                .to_owned(),
+        );
+    }
+    let address = address
+        .ok_or("--register needs --address IP:PORT, where this datacenter reaches the gateway")?;
+    let wan = match wan_address
+        .as_deref()
+        .map(|wan| (wan, wan.rsplit_once(':')))
+    {
+        None => None,
+        Some((_, Some((host, port)))) if !host.is_empty() => {
+            let port = port
+                .parse()
+                .map_err(|_| format!("--wan-address: {port} is no port"))?;
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            Some((host.to_owned(), port))
+        }
+        Some((wan, _)) => return Err(format!("--wan-address: {wan} is not host:port")),
+    };
+    let name = service.clone().unwrap_or_else(|| MESH_GATEWAY.to_owned());
+    let gateway = MeshGateway {
+        id: arguments.proxy_id.clone().unwrap_or_else(|| name.clone()),
+        name,
+        lan: (address.ip(), address.port()),
+        wan,
+        exposes_servers: *expose_servers,
+        forget_after: Some(FORGET_AFTER),
+    };
+    Ok(Some(gateway.registration()))
 }
 
 /// Where Consul is: as the files say, before that as the environment says, before that as the command line says.

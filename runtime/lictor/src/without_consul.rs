@@ -21,6 +21,11 @@ impl Learning {
         let wanted = !arguments.sidecar_for.is_empty()
             || arguments.proxy_id.is_some()
             || arguments.gateway.is_some()
+            || arguments.register
+            || arguments.service.is_some()
+            || arguments.address.is_some()
+            || arguments.wan_address.is_some()
+            || arguments.expose_servers
             || arguments.http_addr.is_some()
             || arguments.token_file.is_some();
         match wanted {

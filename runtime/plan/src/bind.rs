@@ -9,6 +9,7 @@ use alloc::{format, string::String, vec::Vec};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::mesh::{BindAddress, GatewayRegistration};
+use crate::order::sort_by_name;
 
 /// Names and addresses to listen on, sorted by name; each address once.
 #[must_use]
@@ -25,7 +26,7 @@ pub fn addresses(gateway: &GatewayRegistration) -> Vec<(String, SocketAddr)> {
     if gateway.bind_tagged_addresses {
         named.extend(gateway.tagged_addresses.iter().cloned());
     }
-    named.sort_by(|one, other| one.name.cmp(&other.name));
+    sort_by_name(&mut named, |address| &address.name);
 
     let mut listeners: Vec<(String, SocketAddr)> = Vec::with_capacity(named.len());
     for BindAddress {

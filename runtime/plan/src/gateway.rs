@@ -19,6 +19,7 @@
 
 use alloc::{format, string::String, vec, vec::Vec};
 
+use crate::order::sort_by_name;
 use crate::{
     Address, Balance, Cluster, Endpoint, FilterChain, Inspect, Listener, Plan, Route, ServerNames,
     Traffic, bind,
@@ -204,8 +205,7 @@ impl Table<'_> {
             Route::SniCluster,
         ));
         // A name twice is the same fact from two places; the first, more particular one stands.
-        self.clusters
-            .sort_by(|one, other| one.name.cmp(&other.name));
+        sort_by_name(&mut self.clusters, |cluster| &cluster.name);
         self.clusters
             .dedup_by(|later, first| later.name == first.name);
         let chains = self.chains;

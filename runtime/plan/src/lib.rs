@@ -25,6 +25,7 @@ pub mod matching;
 pub mod mesh;
 mod model;
 pub mod names;
+pub mod order;
 mod rendezvous;
 pub mod sidecar;
 pub mod spiffe;

@@ -6,6 +6,7 @@
 
 use alloc::{format, string::String, vec, vec::Vec};
 
+use crate::order::sort_by_name;
 use crate::{
     Address, Balance, Cluster, Discovery, DownstreamTls, Endpoint, FilterChain, Health, Inspect,
     Listener, Plan, Route, ServerNames, Traffic,
@@ -22,8 +23,8 @@ pub fn plan(sidecar: &SidecarRegistration, mesh: &Mesh) -> Plan {
         let route = upstreams::add(sidecar, upstream, mesh, &mut clusters);
         listeners.push(upstream_listener(upstream, route));
     }
-    listeners.sort_by(|one, other| one.name.cmp(&other.name));
-    clusters.sort_by(|one, other| one.name.cmp(&other.name));
+    sort_by_name(&mut listeners, |listener| &listener.name);
+    sort_by_name(&mut clusters, |cluster| &cluster.name);
     let identities = mesh
         .identities
         .iter()

@@ -70,9 +70,15 @@ const AT_HWCAP: usize = 16;
 /// The provider for these suites, best first.
 pub(crate) fn provider(aes: AesSupport, tls12: &Tls12Suites) -> Arc<CryptoProvider> {
     let mut suites = SUITES.to_vec();
-    // A stable sort: TLS 1.3 stays before 1.2.
     if aes == AesSupport::Software {
-        suites.sort_by_key(|suite| (!is_tls13(suite), !is_chacha(suite)));
+        // ChaCha20 first, within TLS 1.3 and then within 1.2.
+        suites.clear();
+        for (tls13, chacha) in [(true, true), (true, false), (false, true), (false, false)] {
+            let alike = |suite: &&SupportedCipherSuite| {
+                (is_tls13(suite), is_chacha(suite)) == (tls13, chacha)
+            };
+            suites.extend(SUITES.iter().filter(alike));
+        }
     }
     suites.retain(|suite| is_tls13(suite) || tls12.allows(suite.suite()));
     Arc::new(CryptoProvider {

@@ -179,6 +179,7 @@ fn intentions_and_default_decide_who_may_come_in() {
     );
     let id = SpiffeId::parse(&id).expect("an ID");
     assert!(!assembled.sidecar.intentions.decide(&id).allowed);
+    assert!(assembled.is_provisional && !learned("1.21").is_provisional);
 }
 
 #[test]
@@ -379,4 +380,27 @@ fn what_consul_said_of_an_upstream_is_explained() {
         "{cache}"
     );
     assert!(consul::explain::upstream(&assembled, "nosuch").is_empty());
+}
+
+#[test]
+fn an_upstream_whose_mode_changes_stays_while_its_new_chain_is_asked_for() {
+    let mut sidecar = web();
+    learn(&mut sidecar, "1.21", |_| false);
+    let question = Question::Registration {
+        id: "web-1-sidecar-proxy".to_owned(),
+    };
+    let (body, _) = playback::answer("1.21", &question);
+    let changed = String::from_utf8(body)
+        .expect("text")
+        .replace("\"Mode\":\"none\"", "\"Mode\":\"remote\"");
+    sidecar
+        .learn(&question, changed.as_bytes(), None)
+        .expect("an answer");
+    sidecar.forget();
+    let asked = sidecar.wanted().into_iter().any(|question| {
+        matches!(question, Question::Chain(chain) if chain.datacenter == "dc2" && chain.mode == "remote" && chain.service == "db")
+    });
+    assert!(asked);
+    let plan = plan(&sidecar.mesh().expect("a mesh"));
+    assert_eq!(addresses(cluster(&plan, "db?dc=dc2")), ["127.2.0.11:21021"]);
 }

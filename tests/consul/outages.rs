@@ -1,0 +1,98 @@
+//! Consul goes and comes back, the proxies stay.
+
+use std::time::Duration;
+
+use support::authority::Authority;
+use support::backend::Backend;
+use support::client::assert_echo;
+use support::consul::{Agent, Settings};
+use support::wait;
+
+use crate::ground::{flow, free, register, sidecar, upstream};
+
+#[test]
+fn traffic_goes_on_and_what_changed_meanwhile_is_learned() {
+    let mut server = Agent::server();
+    let mut agent = Agent::start(Settings {
+        of: Some(&server),
+        ..Settings::default()
+    });
+    let app = Backend::echo();
+    let listen = free(&agent);
+    let upstreams = format!(r#","Upstreams":[{}]"#, upstream("api", listen, ""));
+    register(&agent, "web", free(&agent), &upstreams);
+    register(&agent, "api", app.address(), "");
+    let (web, api) = (sidecar(&agent, "web"), sidecar(&agent, "api"));
+    let mut live = flow(listen);
+
+    server.kill();
+    web.lictor.log.wait_for("consul_lost");
+    assert_echo(&mut live, b"without servers");
+    drop(flow(listen));
+
+    agent.kill();
+    assert_echo(&mut live, b"without an agent");
+    drop(flow(listen));
+    let stats = web.stats();
+    assert!(stats.value("lictor_consul_watches{state=\"lost\"}") > 0.5);
+
+    server.run();
+    agent.run();
+    for proxy in [&web, &api] {
+        proxy.lictor.log.wait_for("consul_back");
+    }
+    assert_echo(&mut live, b"the same flow");
+    // It learns again: the agent made new keys, which are in use.
+    crate::ground::intend(&server, "web", "api", "deny");
+    support::client::ending(&mut live);
+}
+
+#[test]
+fn the_root_changes_under_load_and_no_flow_is_lost() {
+    let agent = Agent::server();
+    let app = Backend::echo();
+    let listen = free(&agent);
+    let upstreams = format!(r#","Upstreams":[{}]"#, upstream("api", listen, ""));
+    register(&agent, "web", free(&agent), &upstreams);
+    register(&agent, "api", app.address(), "");
+    let proxies = [sidecar(&agent, "web"), sidecar(&agent, "api")];
+    let mut live: Vec<_> = (0..8).map(|_| flow(listen)).collect();
+    let domain = agent.get("/v1/agent/connect/ca/roots")["TrustDomain"].clone();
+    let domain = domain.as_str().expect("a trust domain").to_owned();
+    let root = Authority::root(&domain, "the next one");
+    let before = proxies
+        .each_ref()
+        .map(|proxy| proxy.lictor.log.events("learned").len());
+    let body = serde_json::json!({
+        "Provider": "consul",
+        "Config": {"PrivateKey": root.key(), "RootCert": root.certificate, "LeafCertTTL": "72h"},
+    });
+    agent.put("/v1/connect/ca/configuration", &body.to_string());
+    // Two roots at first, then new leaves, within half a minute of Consul's choice.
+    let leaf = "/v1/agent/connect/ca/leaf/web";
+    let old = agent.get(leaf)["SerialNumber"].clone();
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while agent.get(leaf)["SerialNumber"] == old {
+        assert!(
+            std::time::Instant::now() < end,
+            "no new leaf within a minute"
+        );
+        for stream in &mut live {
+            assert_echo(stream, b"through it all");
+        }
+        drop(flow(listen));
+    }
+    wait::until_true("both to learn the new leaves", || {
+        let now = proxies
+            .each_ref()
+            .map(|proxy| proxy.lictor.log.events("learned").len());
+        now.iter().zip(before).all(|(now, before)| *now > before)
+    });
+    for stream in &mut live {
+        assert_echo(stream, b"to the end");
+    }
+    drop(flow(listen));
+    for proxy in &proxies {
+        assert!(proxy.stats().refused_in_all() < 0.5);
+    }
+}
