@@ -54,6 +54,8 @@ pub(super) struct Entry {
 /// What an answer came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Told {
+    /// It is the first one.
+    First,
     /// It is new.
     Changed,
     /// It is the old one.
@@ -172,7 +174,8 @@ impl Entry {
         self.due = Some(now + next);
         let known = hash(body);
         self.had_some = !is_empty(body);
-        if self.known.replace(known) == Some(known) {
+        let before = self.known.replace(known);
+        if before == Some(known) {
             self.quiet = self.quiet.saturating_add(u8::from(blocked));
             return if was_failing {
                 Told::Recovered
@@ -181,7 +184,11 @@ impl Entry {
             };
         }
         self.quiet = 0;
-        Told::Changed
+        if before.is_none() {
+            Told::First
+        } else {
+            Told::Changed
+        }
     }
 
     /// Takes trouble over and says when to try again. Gives it when it is worth telling. `chance` spreads the tries.

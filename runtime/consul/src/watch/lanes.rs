@@ -276,7 +276,8 @@ impl Lanes {
     }
 
     async fn ask(&self, id: Id) {
-        let crowded = self.would_block() > self.most_blocking();
+        // Those that are parked wait for nobody's connection.
+        let crowded = !self.parked.watches() && self.would_block() > self.most_blocking();
         let asked = self.entries.borrow_mut().get(id).map(|entry| {
             entry.stale = false;
             let wait = entry.wait(crowded);
@@ -350,7 +351,9 @@ impl Lanes {
         let (about, told, failure) = match answer {
             Ok(about) => {
                 let told = entry.answered(&about, body, now);
-                if entry.service.is_some() && self.parked.watches() {
+                // What has changed will change again, as a rule: for one wait it blocks by itself.
+                let hot = told == Told::Changed && self.blocking.get() < self.most_blocking() / 2;
+                if entry.service.is_some() && self.parked.watches() && !hot {
                     entry.start_over();
                     entry.due = entry.stale.then_some(now);
                 }
@@ -365,7 +368,7 @@ impl Lanes {
         };
         let event = match (&failure, told) {
             (Some(failure), _) => Event::Failed(failure),
-            (None, Told::Changed) => Event::Answer(&about, body),
+            (None, Told::First | Told::Changed) => Event::Answer(&about, body),
             (None, Told::Recovered) => Event::Recovered,
             (None, Told::Same) => return,
         };
