@@ -96,3 +96,47 @@ fn the_root_changes_under_load_and_no_flow_is_lost() {
         assert!(proxy.stats().refused_in_all() < 0.5);
     }
 }
+
+#[test]
+fn a_cluster_that_is_made_anew_is_taken_up_and_so_is_a_port_that_becomes_free() {
+    let mut server = Agent::server();
+    let mut agent = Agent::start(Settings {
+        of: Some(&server),
+        ..Settings::default()
+    });
+    let app = Backend::echo();
+    let listen = free(&agent);
+    let upstreams = format!(r#","Upstreams":[{}]"#, upstream("api", listen, ""));
+    register(&agent, "web", free(&agent), &upstreams);
+    register(&agent, "api", app.address(), "");
+    let (web, _api) = (sidecar(&agent, "web"), sidecar(&agent, "api"));
+    drop(flow(listen));
+
+    agent.kill();
+    server.kill();
+    server.forget();
+    server.run();
+    // The agent keeps its registrations, and gets certificates of the new authority.
+    agent.run();
+    let domain = agent.get("/v1/agent/connect/ca/roots")["TrustDomain"].clone();
+    let domain = domain.as_str().expect("a trust domain");
+    wait::until_true("the new trust domain", || {
+        let (_, text) = web.admin().get("/explain?upstream=api");
+        text.contains(domain)
+    });
+    drop(flow(listen));
+
+    // An upstream on a port that somebody has waits for it, and hinders nothing that is there.
+    let taken = free(&agent);
+    let somebody = std::net::TcpListener::bind(taken).expect("a free port");
+    let both = format!(
+        r#","Upstreams":[{},{}]"#,
+        upstream("api", listen, ""),
+        upstream("api", taken, r#","Datacenter":"dc1""#)
+    );
+    register(&agent, "web", free(&agent), &both);
+    web.lictor.log.wait_for("learned_refused");
+    drop(flow(listen));
+    drop(somebody);
+    drop(flow(taken));
+}

@@ -63,6 +63,8 @@ struct Learned {
     valid_before: Option<u64>,
     /// What was said last of why something cannot run.
     said: Vec<String>,
+    /// Why what was learned last could not be put to work.
+    hindrance: Option<String>,
     /// Lines of this spell of trouble.
     shown: u32,
     troubled: bool,
@@ -252,7 +254,16 @@ impl Proxy {
             .follower
             .get_or_init(|| Follower::new(source, watches.clone()));
         loop {
-            for notice in follower.next().await {
+            // A port that was taken may be free by now.
+            let hindered = self.learned.borrow().hindrance.is_some();
+            let again = async {
+                if hindered {
+                    Timer::after(MOST_RETRY).await;
+                    return Vec::new();
+                }
+                future::pending().await
+            };
+            for notice in future::or(follower.next(), again).await {
                 self.tell(&notice, log);
             }
             match follower.assembled() {
@@ -262,7 +273,10 @@ impl Proxy {
                         && follower.troubles() == 0
                         && self.learned.borrow().plan.is_none() => {}
                 Ok(assembled) => self.take(&assembled, log, apply),
-                // What is in force goes on.
+                // What is in force goes on, if something is: a cluster that was made anew is not whole yet.
+                Err(why @ NotYet::Awaits(_)) if self.learned.borrow().plan.is_some() => {
+                    self.say(vec![why.to_string()], "proxy_waits", log);
+                }
                 Err(NotYet::Awaits(_)) => {}
                 Err(NotYet::Unusable(why)) => self.say(vec![why], "proxy_refused", log),
             }
@@ -314,6 +328,7 @@ impl Proxy {
         let before = self.learned.borrow_mut().plan.replace(plan);
         match apply() {
             Ok(()) => {
+                self.learned.borrow_mut().hindrance = None;
                 let fields: [Field<'_>; 3] = [
                     ("proxy", &self.wanted.name),
                     ("listeners", &listeners),
@@ -322,14 +337,18 @@ impl Proxy {
                 log.info("learned", &fields);
             }
             Err(error) => {
-                self.learned.borrow_mut().plan = before;
-                let detail = "what was in force goes on";
-                let fields: [Field<'_>; 3] = [
-                    ("proxy", &self.wanted.name),
-                    ("error", &error),
-                    ("detail", &detail),
-                ];
-                log.line(LogLevel::Error, "learned_refused", &fields);
+                let mut learned = self.learned.borrow_mut();
+                learned.plan = before;
+                if learned.hindrance.as_ref() != Some(&error) {
+                    let detail = "what was in force goes on; it is tried again";
+                    let fields: [Field<'_>; 3] = [
+                        ("proxy", &self.wanted.name),
+                        ("error", &error),
+                        ("detail", &detail),
+                    ];
+                    log.line(LogLevel::Error, "learned_refused", &fields);
+                }
+                learned.hindrance = Some(error);
             }
         }
     }
