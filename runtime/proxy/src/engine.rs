@@ -169,6 +169,7 @@ impl Engine {
     /// Puts a Plan to work. Flows that it has no place for are cut.
     pub(crate) fn apply(&mut self, plan: &Plan) -> Result<Changes, Unfit> {
         let changes = self.table.apply(plan, &self.options.tcp, &self.secure)?;
+        secure::tell_clock(plan, &self.secure);
         for place in &changes.opened {
             let Some(listening) = self.table.listening(*place) else {
                 continue;

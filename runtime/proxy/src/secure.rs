@@ -156,6 +156,7 @@ pub fn doubtful_identities(plan: &Plan, datacenter: &str, clock: &Clock) -> Vec<
             trust = trust.with(&bundle.trust_domain, roots);
         }
     }
+    let clock = clock.without_own();
     let mut found = Vec::new();
     for given in &plan.identities {
         let Ok(identity) = identity(given) else {
@@ -167,7 +168,7 @@ pub fn doubtful_identities(plan: &Plan, datacenter: &str, clock: &Clock) -> Vec<
                 why,
             });
         };
-        if let Err(refusal) = identity.accepted_by(&trust, clock) {
+        if let Err(refusal) = identity.accepted_by(&trust, &clock) {
             doubt(format!("peers will refuse it: the certificate {refusal}"));
         }
         let fits = matches!(&identity.id().subject, Subject::Service { service, datacenter: of, .. }
@@ -180,6 +181,13 @@ pub fn doubtful_identities(plan: &Plan, datacenter: &str, clock: &Clock) -> Vec<
         }
     }
     found
+}
+
+/// Tells the clock when the newest of a Plan's identities was issued.
+pub(crate) fn tell_clock(plan: &Plan, options: &Options) {
+    let identities = plan.identities.iter().filter_map(|it| identity(it).ok());
+    let issued = identities.map(|it| it.validity().not_before).max();
+    options.clock.own(issued.unwrap_or(0));
 }
 
 fn identity(identity: &plan::Identity) -> Result<Identity, Unusable> {

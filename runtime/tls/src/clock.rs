@@ -3,7 +3,8 @@
 //! A board without a battery starts in 1970, and a clock that is set over the network can be set wrong. So the system's clock
 //! is believed only as far as it is not behind a *floor*: a time that has passed for certain. The floor is the latest of what
 //! the owner gives (when the binary was built, what was written down before the restart) and the newest issue date of a
-//! certificate that was verified; it never falls.
+//! certificate that was verified; these never fall. When our own certificates were issued counts for as long as we have them: one
+//! that was issued with a wrong date does no harm beyond its replacement.
 //!
 //! Where the clock is behind the floor, it is known to be wrong, and the floor is the time. A peer's certificate that was issued
 //! after it is then no reason to refuse, but news: an authority that we trust has signed it, so it is at least as late, and the
@@ -36,6 +37,7 @@ pub struct Clock {
 #[derive(Clone, Copy, Debug, Default)]
 struct Learned {
     floor: u64,
+    own: u64,
     proven: u64,
 }
 
@@ -62,14 +64,37 @@ impl Clock {
     /// The same clock, knowing that this time has passed, in seconds since 1970.
     #[must_use]
     pub fn with_floor(self, seconds: u64) -> Self {
-        self.raise(seconds);
+        {
+            let mut learned = self.learned();
+            learned.floor = learned.floor.max(seconds);
+        }
         self
     }
 
     /// The time that is known to have passed, in seconds since 1970.
     #[must_use]
     pub fn floor(&self) -> u64 {
-        self.learned().floor
+        let learned = self.learned();
+        learned.floor.max(learned.own)
+    }
+
+    /// The newest of our own certificates was issued at this time, in seconds since 1970; those that we had before count
+    /// no more.
+    pub fn own(&self, issued: u64) {
+        self.learned().own = issued;
+    }
+
+    /// The same clock as it would be without certificates of our own, to hold these against. It learns apart.
+    #[must_use]
+    pub fn without_own(&self) -> Self {
+        let learned = Learned {
+            own: 0,
+            ..*self.learned()
+        };
+        Self {
+            source: Arc::clone(&self.source),
+            learned: Arc::new(Mutex::new(learned)),
+        }
     }
 
     /// Whether the clock is known to be wrong, since it shows a time that has passed before.
@@ -111,15 +136,9 @@ impl Clock {
         let shown = self.shown();
         let mut learned = self.learned();
         learned.floor = learned.floor.max(issued);
-        if shown >= learned.floor {
+        if shown >= learned.floor.max(learned.own) {
             learned.proven = learned.proven.max(shown);
         }
-    }
-
-    /// This time has passed.
-    pub(crate) fn raise(&self, seconds: u64) {
-        let mut learned = self.learned();
-        learned.floor = learned.floor.max(seconds);
     }
 
     fn shown(&self) -> u64 {

@@ -60,7 +60,6 @@ impl ServerContext {
         if trust.is_empty() {
             return Err(Error::ConfigRoots("there are none"));
         }
-        options.clock.raise(identity.validity().not_before);
         let verifier = Verifier::new(Expected::AnyOf(trust), options.clock.clone());
         let verifier = Arc::new(match intentions {
             Some(intentions) => verifier.with_intentions(intentions),
@@ -149,7 +148,6 @@ impl ClientContext {
             ),
             None => ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0; 4]))),
         };
-        options.clock.raise(identity.validity().not_before);
         let verifier = Arc::new(Verifier::new(
             Expected::OneOf(accepted, roots),
             options.clock.clone(),

@@ -53,6 +53,7 @@ fn board(root: &Authority, clock: &Clock, own: u8) -> ServerContext {
         ..options()
     };
     let identity = leaf(root, "db", own).identity();
+    clock.own(identity.validity().not_before);
     ServerContext::new(&identity, root.trust(), &options).unwrap()
 }
 
@@ -98,6 +99,19 @@ fn nobody_but_an_authority_that_is_trusted_moves_the_clock() {
     // Of a service that is not expected, but of the mesh: it is late all the same.
     assert_eq!(call(&root, &board, 14), Ok(()));
     assert_eq!(clock.floor(), floor + DAY);
+}
+
+#[test]
+fn a_certificate_of_our_own_from_the_future_does_no_harm_beyond_its_replacement() {
+    let root = Authority::root("root");
+    let clock = Hands::at(NOON).clock();
+    let odd = board(&root, &clock, 25);
+    assert!(clock.is_behind());
+    let refused = call(&root, &odd, 14).unwrap_err();
+    assert!(refused.contains("expired"), "{refused}");
+    let replaced = board(&root, &clock, 14);
+    assert!(!clock.is_behind());
+    assert_eq!(call(&root, &replaced, 14), Ok(()));
 }
 
 #[test]
