@@ -33,6 +33,6 @@ pub mod upstreams;
 
 pub use model::{
     Address, Balance, Cluster, Discovery, DownstreamTls, Endpoint, EndpointAddress, FilterChain,
-    Health, Identity, Inspect, Listener, OutlierDetection, Plan, Route, Secret, ServerNames,
-    TcpKeepalive, TlsParameters, Traffic, TrustBundle, UpstreamTls,
+    Health, Identity, Inspect, Listener, OutlierDetection, PassiveHealthCheck, Plan, Route, Secret,
+    ServerNames, TcpKeepalive, TlsParameters, Traffic, TrustBundle, UpstreamTls,
 };

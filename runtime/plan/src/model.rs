@@ -291,6 +291,44 @@ pub struct OutlierDetection {
     pub enforcing_consecutive_5xx: u32,
 }
 
+/// What an operator gave of passive health checks, by Consul's words; what is missing is Envoy's default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PassiveHealthCheck {
+    /// `max_failures`; 0 says nothing.
+    pub max_failures: Option<u32>,
+    /// `interval`; zero says nothing.
+    pub interval: Option<Duration>,
+    /// `base_ejection_time`; zero says nothing.
+    pub base_ejection_time: Option<Duration>,
+    /// `max_ejection_percent`.
+    pub max_ejection_percent: Option<u32>,
+    /// `enforcing_consecutive_5xx`.
+    pub enforcing_consecutive_5xx: Option<u32>,
+}
+
+impl From<PassiveHealthCheck> for OutlierDetection {
+    fn from(given: PassiveHealthCheck) -> Self {
+        let default = Self::default();
+        let percent = |given: Option<u32>, default: u32| given.unwrap_or(default).min(100);
+        let time = |given: Option<Duration>, default| {
+            given.filter(|time| !time.is_zero()).unwrap_or(default)
+        };
+        let base = time(given.base_ejection_time, default.base_ejection_time);
+        let failures = given.max_failures.filter(|count| *count > 0);
+        Self {
+            consecutive_5xx: failures.unwrap_or(default.consecutive_5xx),
+            interval: time(given.interval, default.interval),
+            base_ejection_time: base,
+            max_ejection_time: default.max_ejection_time.max(base),
+            max_ejection_percent: percent(given.max_ejection_percent, default.max_ejection_percent),
+            enforcing_consecutive_5xx: percent(
+                given.enforcing_consecutive_5xx,
+                default.enforcing_consecutive_5xx,
+            ),
+        }
+    }
+}
+
 impl Default for OutlierDetection {
     fn default() -> Self {
         Self {
@@ -404,4 +442,34 @@ pub struct TcpKeepalive {
     pub interval: Duration,
     /// Probes without an answer before the connection is dead (`TCP_KEEPCNT`).
     pub probes: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_passive_health_check_leaves_open_is_envoys_default() {
+        let none = PassiveHealthCheck::default();
+        assert_eq!(OutlierDetection::from(none), OutlierDetection::default());
+        let zeros = PassiveHealthCheck {
+            max_failures: Some(0),
+            interval: Some(Duration::ZERO),
+            base_ejection_time: Some(Duration::ZERO),
+            ..none
+        };
+        assert_eq!(OutlierDetection::from(zeros), OutlierDetection::default());
+    }
+
+    #[test]
+    fn an_endpoint_may_stay_ejected_for_the_base_time_at_least() {
+        let long = Duration::from_secs(3600);
+        let detection = OutlierDetection::from(PassiveHealthCheck {
+            base_ejection_time: Some(long),
+            max_ejection_percent: Some(250),
+            ..PassiveHealthCheck::default()
+        });
+        assert_eq!(detection.max_ejection_time, long);
+        assert_eq!(detection.max_ejection_percent, 100);
+    }
 }

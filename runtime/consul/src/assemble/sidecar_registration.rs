@@ -10,8 +10,8 @@ use std::{
 };
 
 use plan::{
-    Address, OutlierDetection, TlsParameters, duration::parse_duration, intentions::Intentions,
-    mesh::SidecarRegistration,
+    Address, OutlierDetection, PassiveHealthCheck, TlsParameters, duration::parse_duration,
+    intentions::Intentions, mesh::SidecarRegistration,
 };
 
 use crate::answers::service::{Config, Service, Upstream};
@@ -136,31 +136,28 @@ pub fn upstream_options(
         milliseconds(config.count("connect_timeout_ms")),
         config.count("limits.max_connections"),
         config.count("limits.max_pending_requests"),
-        outlier_detection(config),
+        Some(outlier_detection(config)),
     )
 }
 
-fn outlier_detection(config: &Config) -> Option<OutlierDetection> {
+/// As with Envoy, endpoints are always watched; an upstream's settings only say how.
+fn outlier_detection(config: &Config) -> OutlierDetection {
     let of = |key: &str| format!("passive_health_check.{key}");
-    config.names_below("passive_health_check").first()?;
-    let mut detection = OutlierDetection::default();
-    let count = |key: &str, otherwise: u32| config.count(&of(key)).unwrap_or(otherwise);
-    let time = |key: &str, otherwise: Duration| {
+    let count = |key: &str| config.count(&of(key));
+    let time = |key: &str| {
         // The agent writes durations in nanoseconds, an operator as Go does.
-        let text = config.value(&of(key)).unwrap_or_default();
+        let key = of(key);
+        let text = config.value(&key)?;
         let number = text.parse().ok().map(Duration::from_nanos);
-        let time = number.or_else(|| parse_duration(text).ok());
-        time.filter(|time| !time.is_zero()).unwrap_or(otherwise)
+        number.or_else(|| parse_duration(text).ok())
     };
-    detection.consecutive_5xx = count("max_failures", detection.consecutive_5xx);
-    detection.enforcing_consecutive_5xx = count(
-        "enforcing_consecutive_5xx",
-        detection.enforcing_consecutive_5xx,
-    );
-    detection.max_ejection_percent = count("max_ejection_percent", detection.max_ejection_percent);
-    detection.interval = time("interval", detection.interval);
-    detection.base_ejection_time = time("base_ejection_time", detection.base_ejection_time);
-    Some(detection)
+    OutlierDetection::from(PassiveHealthCheck {
+        max_failures: count("max_failures"),
+        interval: time("interval"),
+        base_ejection_time: time("base_ejection_time"),
+        max_ejection_percent: count("max_ejection_percent"),
+        enforcing_consecutive_5xx: count("enforcing_consecutive_5xx"),
+    })
 }
 
 fn milliseconds(count: Option<u32>) -> Duration {
