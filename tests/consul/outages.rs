@@ -1,5 +1,6 @@
 //! Consul goes and comes back, the proxies stay.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use support::authority::Authority;
@@ -10,6 +11,15 @@ use support::wait;
 
 use crate::ground::{flow, free, register, sidecar, upstream};
 
+/// web, whose upstream is api, and api, which is this app. Gives where web reaches api.
+fn register_web_and_api(agent: &Agent, app: &Backend) -> SocketAddr {
+    let listen = free(agent);
+    let upstreams = format!(r#","Upstreams":[{}]"#, upstream("api", listen, ""));
+    register(agent, "web", free(agent), &upstreams);
+    register(agent, "api", app.address(), "");
+    listen
+}
+
 #[test]
 fn traffic_goes_on_and_what_changed_meanwhile_is_learned() {
     let mut server = Agent::server();
@@ -18,10 +28,7 @@ fn traffic_goes_on_and_what_changed_meanwhile_is_learned() {
         ..Settings::default()
     });
     let app = Backend::echo();
-    let listen = free(&agent);
-    let upstreams = format!(r#","Upstreams":[{}]"#, upstream("api", listen, ""));
-    register(&agent, "web", free(&agent), &upstreams);
-    register(&agent, "api", app.address(), "");
+    let listen = register_web_and_api(&agent, &app);
     let (web, api) = (sidecar(&agent, "web"), sidecar(&agent, "api"));
     let mut live = flow(listen);
 
@@ -51,10 +58,7 @@ fn traffic_goes_on_and_what_changed_meanwhile_is_learned() {
 fn the_root_changes_under_load_and_no_flow_is_lost() {
     let agent = Agent::server();
     let app = Backend::echo();
-    let listen = free(&agent);
-    let upstreams = format!(r#","Upstreams":[{}]"#, upstream("api", listen, ""));
-    register(&agent, "web", free(&agent), &upstreams);
-    register(&agent, "api", app.address(), "");
+    let listen = register_web_and_api(&agent, &app);
     let proxies = [sidecar(&agent, "web"), sidecar(&agent, "api")];
     let mut live: Vec<_> = (0..8).map(|_| flow(listen)).collect();
     let domain = agent.get("/v1/agent/connect/ca/roots")["TrustDomain"].clone();
@@ -105,10 +109,7 @@ fn a_cluster_that_is_made_anew_is_taken_up_and_so_is_a_port_that_becomes_free() 
         ..Settings::default()
     });
     let app = Backend::echo();
-    let listen = free(&agent);
-    let upstreams = format!(r#","Upstreams":[{}]"#, upstream("api", listen, ""));
-    register(&agent, "web", free(&agent), &upstreams);
-    register(&agent, "api", app.address(), "");
+    let listen = register_web_and_api(&agent, &app);
     let (web, _api) = (sidecar(&agent, "web"), sidecar(&agent, "api"));
     drop(flow(listen));
 

@@ -4,7 +4,11 @@
 
 use super::{Gateway, Place, first_line};
 use crate::client_hello::SNI;
-use std::{fs, io, path::PathBuf, process::Command};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 pub(super) struct Envoy {
     pub(super) binary: PathBuf,
@@ -16,12 +20,7 @@ impl Gateway for Envoy {
     }
 
     fn version(&self) -> io::Result<String> {
-        let mut command = Command::new(&self.binary);
-        command.arg("--version");
-        // "PATH  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL"
-        let line = first_line(command)?;
-        let of_interest = line.split('/').rev().nth(3).unwrap_or(&line);
-        Ok(format!("Envoy {of_interest}"))
+        version(&self.binary)
     }
 
     fn commands(&self, place: &Place) -> io::Result<Vec<Command>> {
@@ -75,4 +74,14 @@ static_resources:
             address: {{ socket_address: {{ address: {backend}, port_value: {backend_port} }} }}
 "
     )
+}
+
+/// What the binary calls itself.
+pub(crate) fn version(binary: &Path) -> io::Result<String> {
+    let mut command = Command::new(binary);
+    command.arg("--version");
+    // "PATH  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL"
+    let line = first_line(command)?;
+    let of_interest = line.split('/').rev().nth(3).unwrap_or(&line);
+    Ok(format!("Envoy {of_interest}"))
 }

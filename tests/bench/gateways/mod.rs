@@ -4,7 +4,7 @@
 //! one thread, one route (`client_hello::SNI` to the backend) and otherwise its own defaults, except
 //! for limits that 5,000 flows would run into.
 
-mod envoy;
+pub(crate) mod envoy;
 mod haproxy;
 mod lictor;
 mod nginx;

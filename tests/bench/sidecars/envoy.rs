@@ -5,7 +5,7 @@
 use super::{IDLE_UPSTREAMS, Identities};
 use crate::{
     client_hello::SNI,
-    gateways::{Gateway, Place, first_line},
+    gateways::{Gateway, Place, envoy},
 };
 use std::{fs, io, net::SocketAddr, path::PathBuf, process::Command, rc::Rc};
 use support::pki::Leaf;
@@ -21,12 +21,7 @@ impl Gateway for Envoy {
     }
 
     fn version(&self) -> io::Result<String> {
-        let mut command = Command::new(&self.binary);
-        command.arg("--version");
-        // "PATH  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL"
-        let line = first_line(command)?;
-        let of_interest = line.split('/').rev().nth(3).unwrap_or(&line);
-        Ok(format!("Envoy {of_interest}"))
+        envoy::version(&self.binary)
     }
 
     fn commands(&self, place: &Place) -> io::Result<Vec<Command>> {
