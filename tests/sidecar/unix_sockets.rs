@@ -22,6 +22,9 @@ use support::wait::{DEADLINE, until, until_true};
 const HOME: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
 const LENGTH: usize = 5_000_001;
 
+/// The listener of web's upstream that is no socket.
+const TCP: &str = "api:127.0.0.1";
+
 /// An app that gives each of its connections to the test.
 fn app(path: &Path) -> Receiver<UnixStream> {
     let listener = UnixListener::bind(path).unwrap();
@@ -70,6 +73,15 @@ struct Lab {
 }
 
 fn lab() -> Lab {
+    lab_with(|web| web)
+}
+
+/// The same, and web reaches api by TCP too.
+fn lab_with_tcp() -> Lab {
+    lab_with(|web| web.upstream("api", None))
+}
+
+fn lab_with(more: impl FnOnce(SidecarFile) -> SidecarFile) -> Lab {
     let mesh = Mesh::new(TRUST_DOMAIN);
     let api = SidecarFile::new(&mesh, "api", "dc1", HOME.into()).allows("web");
     let path = api.file("app.sock");
@@ -77,9 +89,8 @@ fn lab() -> Lab {
     let api = api.app_socket(&path).start();
     let web = SidecarFile::new(&mesh, "web", "dc1", HOME.into());
     let socket = web.file("api.sock");
-    let web_file = web
-        .upstream_socket("api", &socket, "local_bind_socket_mode = \"0660\"")
-        .instances("api", &[api.listener("public_listener")]);
+    let web = web.upstream_socket("api", &socket, "local_bind_socket_mode = \"0660\"");
+    let web_file = more(web).instances("api", &[api.listener("public_listener")]);
     let web = web_file.start();
     Lab {
         app: taken,
@@ -130,57 +141,35 @@ fn what_is_said_and_that_it_is_all_arrives_both_ways() {
 
 #[test]
 fn an_app_that_breaks_off_is_a_reset_for_a_client_by_tcp_and_an_end_for_one_by_socket() {
-    let mesh = Mesh::new(TRUST_DOMAIN);
-    let api = SidecarFile::new(&mesh, "api", "dc1", HOME.into()).allows("web");
-    let path = api.file("app.sock");
-    let taken = app(&path);
-    let api = api.app_socket(&path).start();
-    let web = SidecarFile::new(&mesh, "web", "dc1", HOME.into());
-    let socket = web.file("api.sock");
-    let web = web
-        .upstream_socket("api", &socket, "")
-        .upstream("api", None)
-        .instances("api", &[api.listener("public_listener")])
-        .start();
-
+    let lab = lab_with_tcp();
+    let breaks = || {
+        let broken = lab.app.recv_timeout(DEADLINE).unwrap();
+        until_true("something to read", || {
+            rustix::io::ioctl_fionread(&broken).unwrap() > 0
+        });
+    };
     // Closed with something unread: the one way in which a unix socket breaks (unix(7)).
-    let mut client = connect(web.listener("api:127.0.0.1"));
+    let mut client = connect(lab.web.listener(TCP));
     client.write_all(b"never read").unwrap();
-    let broken = taken.recv_timeout(DEADLINE).unwrap();
-    until_true("something to read", || {
-        rustix::io::ioctl_fionread(&broken).unwrap() > 0
-    });
-    drop(broken);
+    breaks();
     assert_eq!(ending(&mut client), (Ending::Reset, Vec::new()));
-    let closed = api.lictor.log.wait_for("closed");
+    let closed = lab.api.lictor.log.wait_for("closed");
     assert_eq!(closed.field("how"), "upstream_reset", "{closed:?}");
 
-    let mut client = dial(&socket);
+    let mut client = dial(&lab.socket);
     client.write_all(b"never read").unwrap();
-    let broken = taken.recv_timeout(DEADLINE).unwrap();
-    until_true("something to read", || {
-        rustix::io::ioctl_fionread(&broken).unwrap() > 0
-    });
-    drop(broken);
+    breaks();
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
-    api.wait_for_active(0);
-    web.wait_for_active(0);
+    lab.api.wait_for_active(0);
+    lab.web.wait_for_active(0);
 }
 
 #[test]
 fn a_client_that_breaks_off_ends_the_flow_at_the_app() {
-    let mesh = Mesh::new(TRUST_DOMAIN);
-    let api = SidecarFile::new(&mesh, "api", "dc1", HOME.into()).allows("web");
-    let path = api.file("app.sock");
-    let taken = app(&path);
-    let api = api.app_socket(&path).start();
-    let web = SidecarFile::new(&mesh, "web", "dc1", HOME.into())
-        .upstream("api", None)
-        .instances("api", &[api.listener("public_listener")])
-        .start();
-    let mut client = connect(web.listener("api"));
+    let lab = lab_with_tcp();
+    let mut client = connect(lab.web.listener(TCP));
     client.write_all(b"hello").unwrap();
-    let mut app = taken.recv_timeout(DEADLINE).unwrap();
+    let mut app = lab.app.recv_timeout(DEADLINE).unwrap();
     let mut hello = [0; 5];
     app.read_exact(&mut hello).unwrap();
     reset(client);
@@ -189,7 +178,7 @@ fn a_client_that_breaks_off_ends_the_flow_at_the_app() {
         0,
         "a unix socket knows no reset"
     );
-    api.wait_for_active(0);
+    lab.api.wait_for_active(0);
 }
 
 #[test]

@@ -104,6 +104,26 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// An object as a value, which begins as this one; `field` fills it in.
+    pub(crate) fn fields<T>(
+        &mut self,
+        mut value: T,
+        mut field: impl FnMut(&mut T, &str, &mut Self) -> Read,
+    ) -> Read<T> {
+        self.object(&mut |key, reader| field(&mut value, key, reader))?;
+        Ok(value)
+    }
+
+    /// A list of values.
+    pub(crate) fn items<T>(&mut self, item: fn(&mut Self) -> Read<T>) -> Read<Vec<T>> {
+        let mut items = Vec::new();
+        self.list(&mut |reader| {
+            items.push(item(reader)?);
+            Ok(())
+        })?;
+        Ok(items)
+    }
+
     /// A text; `null` is the empty one.
     pub(crate) fn text(&mut self) -> Read<String> {
         if self.null() {

@@ -299,18 +299,7 @@ impl<'a> Around<'a> {
             true => self.query(&upstream.name, trust_domain),
             false => self.chain(upstream)?,
         };
-        let (connect_timeout, max_connections, max_pending, outlier_detection) =
-            registration::upstream_options(&upstream.config);
-        Ok(chain.map(|chain| Upstream {
-            name: registration::name(upstream),
-            chain,
-            listen,
-            socket_mode,
-            connect_timeout,
-            max_connections,
-            max_pending,
-            outlier_detection,
-        }))
+        Ok(chain.map(|chain| registration::upstream(upstream, listen, socket_mode, chain)))
     }
 
     fn chain(&mut self, upstream: &service::Upstream) -> Result<Option<Chain>, String> {

@@ -59,9 +59,8 @@ impl Leaf {
 /// # Errors
 /// The place where it is no such answer.
 pub fn roots(body: &[u8]) -> Result<Roots, NotUnderstood> {
-    let mut roots = Roots::default();
     json::whole(body, |reader| {
-        reader.object(&mut |key, value| {
+        reader.fields(Roots::default(), |roots, key, value| {
             match key {
                 "TrustDomain" => roots.trust_domain = value.text()?.to_ascii_lowercase(),
                 "Roots" => value.list(&mut |root| {
@@ -77,8 +76,7 @@ pub fn roots(body: &[u8]) -> Result<Roots, NotUnderstood> {
             }
             Ok(())
         })
-    })?;
-    Ok(roots)
+    })
 }
 
 /// Reads a leaf.
@@ -86,29 +84,30 @@ pub fn roots(body: &[u8]) -> Result<Roots, NotUnderstood> {
 /// # Errors
 /// The place where it is no such answer.
 pub fn leaf(body: &[u8]) -> Result<Leaf, NotUnderstood> {
-    let mut leaf = Leaf {
-        certificates: String::new(),
-        key: Secret::new(String::new()),
-        id: None,
-        service: String::new(),
-        valid_after: String::new(),
-        valid_before: String::new(),
-    };
     json::whole(body, |reader| {
-        reader.object(&mut |key, value| {
-            match key {
-                "CertPEM" => leaf.certificates = value.text()?,
-                "PrivateKeyPEM" => leaf.key = Secret::new(value.text()?),
-                "Service" => leaf.service = value.text()?,
-                "ServiceURI" => leaf.id = SpiffeId::parse(&value.text()?).ok(),
-                "ValidAfter" => leaf.valid_after = value.text()?,
-                "ValidBefore" => leaf.valid_before = value.text()?,
-                _ => {}
-            }
-            Ok(())
-        })
-    })?;
-    Ok(leaf)
+        reader.fields(
+            Leaf {
+                certificates: String::new(),
+                key: Secret::new(String::new()),
+                id: None,
+                service: String::new(),
+                valid_after: String::new(),
+                valid_before: String::new(),
+            },
+            |leaf, key, value| {
+                match key {
+                    "CertPEM" => leaf.certificates = value.text()?,
+                    "PrivateKeyPEM" => leaf.key = Secret::new(value.text()?),
+                    "Service" => leaf.service = value.text()?,
+                    "ServiceURI" => leaf.id = SpiffeId::parse(&value.text()?).ok(),
+                    "ValidAfter" => leaf.valid_after = value.text()?,
+                    "ValidBefore" => leaf.valid_before = value.text()?,
+                    _ => {}
+                }
+                Ok(())
+            },
+        )
+    })
 }
 
 fn append(pem: &mut String, certificate: &str) {

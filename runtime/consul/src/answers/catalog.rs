@@ -36,9 +36,8 @@ pub struct Subset {
 /// # Errors
 /// The place where it is no such answer.
 pub fn service_names(body: &[u8]) -> Result<Vec<String>, NotUnderstood> {
-    let mut names = Vec::new();
-    json::whole(body, |reader| {
-        reader.object(&mut |name, _| {
+    let mut names = json::whole(body, |reader| {
+        reader.fields(Vec::new(), |names, name, _| {
             names.push(name.to_owned());
             Ok(())
         })
@@ -60,14 +59,12 @@ pub fn agent_service(body: &[u8]) -> Result<Service, NotUnderstood> {
 /// # Errors
 /// The place where it is no such answer.
 pub fn agent_services(body: &[u8]) -> Result<Vec<Service>, NotUnderstood> {
-    let mut services = Vec::new();
     json::whole(body, |reader| {
-        reader.object(&mut |_, value| {
+        reader.fields(Vec::new(), |services, _, value| {
             services.push(service::service(value)?);
             Ok(())
         })
-    })?;
-    Ok(services)
+    })
 }
 
 /// Reads the answer of `/v1/catalog/node-services/<node>`: the services of the node, or of none if there is no such node.
@@ -75,17 +72,15 @@ pub fn agent_services(body: &[u8]) -> Result<Vec<Service>, NotUnderstood> {
 /// # Errors
 /// The place where it is no such answer.
 pub fn node_services(body: &[u8]) -> Result<Vec<Service>, NotUnderstood> {
-    let mut services = Vec::new();
     json::whole(body, |reader| {
-        reader.object(&mut |key, value| match key {
-            "Services" => value.list(&mut |item| {
-                services.push(service::service(item)?);
+        reader.fields(Vec::new(), |services, key, value| match key {
+            "Services" => {
+                *services = value.items(service::service)?;
                 Ok(())
-            }),
+            }
             _ => Ok(()),
         })
-    })?;
-    Ok(services)
+    })
 }
 
 /// Reads the answer of `/v1/config/service-resolver`.
@@ -93,19 +88,11 @@ pub fn node_services(body: &[u8]) -> Result<Vec<Service>, NotUnderstood> {
 /// # Errors
 /// The place where it is no such answer.
 pub fn resolvers(body: &[u8]) -> Result<Vec<Resolver>, NotUnderstood> {
-    let mut resolvers = Vec::new();
-    json::whole(body, |reader| {
-        reader.list(&mut |item| {
-            resolvers.push(resolver(item)?);
-            Ok(())
-        })
-    })?;
-    Ok(resolvers)
+    json::whole(body, |reader| reader.items(resolver))
 }
 
 fn resolver(reader: &mut Reader<'_>) -> Read<Resolver> {
-    let mut resolver = Resolver::default();
-    reader.object(&mut |key, value| {
+    reader.fields(Resolver::default(), |resolver, key, value| {
         match key {
             "Name" => resolver.service = value.text()?,
             "DefaultSubset" => resolver.default_subset = value.text()?,
@@ -117,21 +104,22 @@ fn resolver(reader: &mut Reader<'_>) -> Read<Resolver> {
                 Ok(())
             })?,
             "Subsets" => value.object(&mut |name, value| {
-                let mut subset = Subset::default();
-                value.object(&mut |key, value| {
-                    match key {
-                        "Filter" => subset.filter = value.text()?,
-                        "OnlyPassing" => subset.only_passing = value.flag()?,
-                        _ => {}
-                    }
-                    Ok(())
-                })?;
-                resolver.subsets.push((name.to_owned(), subset));
+                resolver.subsets.push((name.to_owned(), subset(value)?));
                 Ok(())
             })?,
             _ => {}
         }
         Ok(())
-    })?;
-    Ok(resolver)
+    })
+}
+
+fn subset(reader: &mut Reader<'_>) -> Read<Subset> {
+    reader.fields(Subset::default(), |subset, key, value| {
+        match key {
+            "Filter" => subset.filter = value.text()?,
+            "OnlyPassing" => subset.only_passing = value.flag()?,
+            _ => {}
+        }
+        Ok(())
+    })
 }

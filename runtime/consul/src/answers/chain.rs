@@ -100,9 +100,8 @@ impl CompiledChain {
 /// # Errors
 /// The place where it is no such answer.
 pub fn chain(body: &[u8]) -> Result<CompiledChain, NotUnderstood> {
-    let mut chain = CompiledChain::default();
     json::whole(body, |reader| {
-        reader.object(&mut |key, value| match key {
+        reader.fields(CompiledChain::default(), |chain, key, value| match key {
             "Chain" => value.object(&mut |key, value| {
                 match key {
                     "ServiceName" => chain.service = value.text()?,
@@ -123,32 +122,15 @@ pub fn chain(body: &[u8]) -> Result<CompiledChain, NotUnderstood> {
             }),
             _ => Ok(()),
         })
-    })?;
-    Ok(chain)
+    })
 }
 
 fn node(reader: &mut Reader<'_>) -> Read<Node> {
-    let mut node = Node::default();
-    reader.object(&mut |key, value| {
+    reader.fields(Node::default(), |node, key, value| {
         match key {
             "Type" => node.kind = value.text()?,
-            "Routes" => value.list(&mut |item| {
-                node.routes.push(route(item)?);
-                Ok(())
-            })?,
-            "Splits" => value.list(&mut |item| {
-                let mut split = (0, String::new());
-                item.object(&mut |key, value| {
-                    match key {
-                        "Weight" => split.0 = value.hundredths()?,
-                        "NextNode" => split.1 = value.text()?,
-                        _ => {}
-                    }
-                    Ok(())
-                })?;
-                node.splits.push(split);
-                Ok(())
-            })?,
+            "Routes" => node.routes = value.items(route)?,
+            "Splits" => node.splits = value.items(split)?,
             "LoadBalancer" => value.object(&mut |key, value| {
                 if key == "Policy" {
                     node.policy = value.text()?;
@@ -170,13 +152,22 @@ fn node(reader: &mut Reader<'_>) -> Read<Node> {
             _ => {}
         }
         Ok(())
-    })?;
-    Ok(node)
+    })
+}
+
+fn split(reader: &mut Reader<'_>) -> Read<(u32, String)> {
+    reader.fields((0, String::new()), |(weight, next), key, value| {
+        match key {
+            "Weight" => *weight = value.hundredths()?,
+            "NextNode" => *next = value.text()?,
+            _ => {}
+        }
+        Ok(())
+    })
 }
 
 fn route(reader: &mut Reader<'_>) -> Read<Route> {
-    let mut route = Route::default();
-    reader.object(&mut |key, value| {
+    reader.fields(Route::default(), |route, key, value| {
         match key {
             "NextNode" => route.next = value.text()?,
             "Definition" => value.object(&mut |key, value| {
@@ -190,45 +181,39 @@ fn route(reader: &mut Reader<'_>) -> Read<Route> {
             _ => {}
         }
         Ok(())
-    })?;
-    Ok(route)
+    })
 }
 
 /// Whether a match asks for anything beyond the path prefix `/`.
 fn condition(reader: &mut Reader<'_>) -> Read<bool> {
-    let mut asks = false;
-    reader.object(&mut |_, value| {
+    reader.fields(false, |asks, _, value| {
         value.object(&mut |key, value| {
             if value.null() {
                 return Ok(());
             }
             let text = value.scalar()?;
-            asks |= match (key, text.as_deref()) {
+            *asks |= match (key, text.as_deref()) {
                 ("PathPrefix", Some("/")) => false,
                 (_, Some(text)) => !matches!(text, "" | "false"),
                 (_, None) => true,
             };
             Ok(())
         })
-    })?;
-    Ok(asks)
+    })
 }
 
 /// Whether a destination changes what it passes on.
 fn change(reader: &mut Reader<'_>) -> Read<bool> {
-    let mut changes = false;
-    reader.object(&mut |key, value| {
+    reader.fields(false, |changes, key, value| {
         if matches!(key, "PrefixRewrite" | "RequestHeaders" | "ResponseHeaders") && !value.null() {
-            changes |= value.scalar()?.is_none_or(|text| !text.is_empty());
+            *changes |= value.scalar()?.is_none_or(|text| !text.is_empty());
         }
         Ok(())
-    })?;
-    Ok(changes)
+    })
 }
 
 fn target(reader: &mut Reader<'_>) -> Read<Target> {
-    let mut target = Target::default();
-    reader.object(&mut |key, value| {
+    reader.fields(Target::default(), |target, key, value| {
         match key {
             "Service" => target.service = value.text()?,
             "ServiceSubset" => target.subset = value.text()?,
@@ -250,6 +235,5 @@ fn target(reader: &mut Reader<'_>) -> Read<Target> {
             _ => {}
         }
         Ok(())
-    })?;
-    Ok(target)
+    })
 }

@@ -48,7 +48,7 @@ pub enum Status {
 /// # Errors
 /// The place where it is no such answer.
 pub fn instances(body: &[u8]) -> Result<Vec<Instance>, NotUnderstood> {
-    json::whole(body, list)
+    json::whole(body, |reader| reader.items(instance))
 }
 
 /// Reads the answer of `/v1/internal/federation-states/mesh-gateways`: instances by datacenter.
@@ -57,12 +57,10 @@ pub fn instances(body: &[u8]) -> Result<Vec<Instance>, NotUnderstood> {
 /// The place where it is no such answer.
 pub fn by_datacenter(body: &[u8]) -> Result<Vec<(String, Vec<Instance>)>, NotUnderstood> {
     json::whole(body, |reader| {
-        let mut datacenters = Vec::new();
-        reader.object(&mut |name, value| {
-            datacenters.push((name.to_owned(), list(value)?));
+        reader.fields(Vec::new(), |datacenters, name, value| {
+            datacenters.push((name.to_owned(), value.items(instance)?));
             Ok(())
-        })?;
-        Ok(datacenters)
+        })
     })
 }
 
@@ -72,29 +70,17 @@ pub fn by_datacenter(body: &[u8]) -> Result<Vec<(String, Vec<Instance>)>, NotUnd
 /// The place where it is no such answer.
 pub fn of_query(body: &[u8]) -> Result<Vec<Instance>, NotUnderstood> {
     json::whole(body, |reader| {
-        let mut nodes = Vec::new();
-        reader.object(&mut |key, value| {
+        reader.fields(Vec::new(), |nodes, key, value| {
             if key == "Nodes" {
-                nodes = list(value)?;
+                *nodes = value.items(instance)?;
             }
             Ok(())
-        })?;
-        Ok(nodes)
+        })
     })
 }
 
-fn list(reader: &mut Reader<'_>) -> Read<Vec<Instance>> {
-    let mut instances = Vec::new();
-    reader.list(&mut |item| {
-        instances.push(instance(item)?);
-        Ok(())
-    })?;
-    Ok(instances)
-}
-
 fn instance(reader: &mut Reader<'_>) -> Read<Instance> {
-    let mut instance = Instance::default();
-    reader.object(&mut |key, value| {
+    reader.fields(Instance::default(), |instance, key, value| {
         match key {
             "Node" => instance.node = node(value)?,
             "Service" => instance.service = service::service(value)?,
@@ -105,13 +91,11 @@ fn instance(reader: &mut Reader<'_>) -> Read<Instance> {
             _ => {}
         }
         Ok(())
-    })?;
-    Ok(instance)
+    })
 }
 
 fn node(reader: &mut Reader<'_>) -> Read<Node> {
-    let mut node = Node::default();
-    reader.object(&mut |key, value| {
+    reader.fields(Node::default(), |node, key, value| {
         match key {
             "Node" => node.name = value.text()?,
             "Address" => node.address = value.text()?,
@@ -125,21 +109,18 @@ fn node(reader: &mut Reader<'_>) -> Read<Node> {
             _ => {}
         }
         Ok(())
-    })?;
-    Ok(node)
+    })
 }
 
 fn status(reader: &mut Reader<'_>) -> Read<Status> {
-    let mut status = Status::Critical;
-    reader.object(&mut |key, value| {
+    reader.fields(Status::Critical, |status, key, value| {
         if key == "Status" {
-            status = match value.text()?.as_str() {
+            *status = match value.text()?.as_str() {
                 "passing" => Status::Passing,
                 "warning" => Status::Warning,
                 _ => Status::Critical,
             };
         }
         Ok(())
-    })?;
-    Ok(status)
+    })
 }

@@ -30,17 +30,15 @@ pub struct Intention {
 /// # Errors
 /// The place where it is no such answer.
 pub fn matching(body: &[u8], destination: &str) -> Result<Vec<Intention>, NotUnderstood> {
-    let mut found = Vec::new();
     json::whole(body, |reader| {
-        reader.object(&mut |name, value| {
+        reader.fields(Vec::new(), |found, name, value| {
             // Asked for one destination, it answers for that one, in the letters of the question.
             if name.eq_ignore_ascii_case(destination) {
-                found = list(value)?;
+                *found = value.items(intention)?;
             }
             Ok(())
         })
-    })?;
-    Ok(found)
+    })
 }
 
 /// Reads the answer of `/v1/connect/intentions/check`: whether it is allowed.
@@ -48,45 +46,36 @@ pub fn matching(body: &[u8], destination: &str) -> Result<Vec<Intention>, NotUnd
 /// # Errors
 /// The place where it is no such answer.
 pub fn allowed(body: &[u8]) -> Result<bool, NotUnderstood> {
-    let mut allowed = false;
     json::whole(body, |reader| {
-        reader.object(&mut |key, value| {
+        reader.fields(false, |allowed, key, value| {
             if key == "Allowed" {
-                allowed = value.flag()?;
+                *allowed = value.flag()?;
             }
             Ok(())
         })
-    })?;
-    Ok(allowed)
+    })
 }
 
-fn list(reader: &mut Reader<'_>) -> Read<Vec<Intention>> {
-    let mut intentions = Vec::new();
-    reader.list(&mut |item| {
-        let mut intention = Intention::default();
-        item.object(&mut |key, value| {
-            match key {
-                "SourceNS" => intention.source_namespace = value.text()?,
-                "SourceName" => intention.source = value.text()?,
-                "SourcePartition" => intention.source_partition = value.text()?,
-                "SourcePeer" => intention.source_peer = value.text()?,
-                "DestinationNS" => intention.destination_namespace = value.text()?,
-                "DestinationName" => intention.destination = value.text()?,
-                "Action" => intention.action = value.text()?,
-                "Permissions" => value.list(&mut |_| {
-                    intention.permissions = true;
-                    Ok(())
-                })?,
-                "JWT" => value.object(&mut |_, _| {
-                    intention.permissions = true;
-                    Ok(())
-                })?,
-                _ => {}
-            }
-            Ok(())
-        })?;
-        intentions.push(intention);
+fn intention(reader: &mut Reader<'_>) -> Read<Intention> {
+    reader.fields(Intention::default(), |intention, key, value| {
+        match key {
+            "SourceNS" => intention.source_namespace = value.text()?,
+            "SourceName" => intention.source = value.text()?,
+            "SourcePartition" => intention.source_partition = value.text()?,
+            "SourcePeer" => intention.source_peer = value.text()?,
+            "DestinationNS" => intention.destination_namespace = value.text()?,
+            "DestinationName" => intention.destination = value.text()?,
+            "Action" => intention.action = value.text()?,
+            "Permissions" => value.list(&mut |_| {
+                intention.permissions = true;
+                Ok(())
+            })?,
+            "JWT" => value.object(&mut |_, _| {
+                intention.permissions = true;
+                Ok(())
+            })?,
+            _ => {}
+        }
         Ok(())
-    })?;
-    Ok(intentions)
+    })
 }

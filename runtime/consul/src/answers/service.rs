@@ -205,9 +205,7 @@ fn entries(reader: &mut Reader<'_>, path: &str, depth: usize, config: &mut Confi
 
 /// Reads a service, wherever it stands.
 pub(crate) fn service(reader: &mut Reader<'_>) -> Read<Service> {
-    let mut service = Service::default();
-    reader.object(&mut |key, value| field(&mut service, key, value))?;
-    Ok(service)
+    reader.fields(Service::default(), field)
 }
 
 fn field(service: &mut Service, key: &str, value: &mut Reader<'_>) -> Read {
@@ -230,15 +228,7 @@ fn field(service: &mut Service, key: &str, value: &mut Reader<'_>) -> Read {
         })?,
         "TaggedAddresses" => {
             value.object(&mut |key, value| {
-                let mut address = Address::default();
-                value.object(&mut |field, value| {
-                    match field {
-                        "Address" => address.address = value.text()?,
-                        "Port" => address.port = value.port()?,
-                        _ => {}
-                    }
-                    Ok(())
-                })?;
+                let address = address(value)?;
                 // What Consul fills in of its own accord is not what an operator said.
                 if !key.ends_with("_ipv4")
                     && !key.ends_with("_ipv6")
@@ -272,14 +262,23 @@ fn field(service: &mut Service, key: &str, value: &mut Reader<'_>) -> Read {
     Ok(())
 }
 
+fn address(reader: &mut Reader<'_>) -> Read<Address> {
+    reader.fields(Address::default(), |address, key, value| {
+        match key {
+            "Address" => address.address = value.text()?,
+            "Port" => address.port = value.port()?,
+            _ => {}
+        }
+        Ok(())
+    })
+}
+
 fn peer_meta(reader: &mut Reader<'_>) -> Read<PeerMeta> {
-    let mut meta = PeerMeta::default();
-    reader.object(&mut |key, value| match key {
+    reader.fields(PeerMeta::default(), |meta, key, value| match key {
         "SNI" => texts(value, &mut meta.server_names),
         "SpiffeID" => texts(value, &mut meta.spiffe_ids),
         _ => Ok(()),
-    })?;
-    Ok(meta)
+    })
 }
 
 /// Reads a list of texts.
@@ -291,8 +290,7 @@ pub(crate) fn texts(reader: &mut Reader<'_>, into: &mut Vec<String>) -> Read {
 }
 
 fn proxy(reader: &mut Reader<'_>) -> Read<Proxy> {
-    let mut proxy = Proxy::default();
-    reader.object(&mut |key, value| {
+    reader.fields(Proxy::default(), |proxy, key, value| {
         match key {
             "DestinationServiceName" => proxy.service = value.text()?,
             "DestinationServiceID" => proxy.service_id = value.text()?,
@@ -301,10 +299,7 @@ fn proxy(reader: &mut Reader<'_>) -> Read<Proxy> {
             "LocalServiceSocketPath" => proxy.local_socket = value.text()?,
             "Mode" => proxy.mode = value.text()?,
             "Config" => proxy.config = config(value)?,
-            "Upstreams" => value.list(&mut |item| {
-                proxy.upstreams.push(upstream(item)?);
-                Ok(())
-            })?,
+            "Upstreams" => proxy.upstreams = value.items(upstream)?,
             "Expose" => value.object(&mut |key, value| {
                 match key {
                     "Checks" => proxy.exposes |= value.flag()?,
@@ -319,13 +314,11 @@ fn proxy(reader: &mut Reader<'_>) -> Read<Proxy> {
             _ => {}
         }
         Ok(())
-    })?;
-    Ok(proxy)
+    })
 }
 
 fn upstream(reader: &mut Reader<'_>) -> Read<Upstream> {
-    let mut upstream = Upstream::default();
-    reader.object(&mut |key, value| {
+    let mut upstream = reader.fields(Upstream::default(), |upstream, key, value| {
         match key {
             "DestinationType" => upstream.query = value.text()? == "prepared_query",
             "DestinationName" => upstream.name = value.text()?,
@@ -350,12 +343,10 @@ fn upstream(reader: &mut Reader<'_>) -> Read<Upstream> {
 
 /// Reads `MeshGateway`.
 pub(crate) fn mode(reader: &mut Reader<'_>) -> Read<String> {
-    let mut mode = String::new();
-    reader.object(&mut |key, value| {
+    reader.fields(String::new(), |mode, key, value| {
         if key == "Mode" {
-            mode = value.text()?;
+            *mode = value.text()?;
         }
         Ok(())
-    })?;
-    Ok(mode)
+    })
 }

@@ -10,8 +10,11 @@ use std::{
 };
 
 use plan::{
-    Address, OutlierDetection, PassiveHealthCheck, TlsParameters, duration::parse_duration,
-    intentions::Intentions, mesh::SidecarRegistration,
+    Address, OutlierDetection, PassiveHealthCheck, TlsParameters,
+    chain::Chain,
+    duration::parse_duration,
+    intentions::Intentions,
+    mesh::{self, SidecarRegistration},
 };
 
 use crate::answers::service::{Config, Service, Upstream};
@@ -127,17 +130,25 @@ pub fn name(upstream: &Upstream) -> String {
     name
 }
 
-/// The limits and times of an upstream.
+/// An upstream with the limits and times of its config.
 #[must_use]
-pub fn upstream_options(
-    config: &Config,
-) -> (Duration, Option<u32>, Option<u32>, Option<OutlierDetection>) {
-    (
-        milliseconds(config.count("connect_timeout_ms")),
-        config.count("limits.max_connections"),
-        config.count("limits.max_pending_requests"),
-        Some(outlier_detection(config)),
-    )
+pub fn upstream(
+    registered: &Upstream,
+    listen: Address,
+    socket_mode: Option<u32>,
+    chain: Chain,
+) -> mesh::Upstream {
+    let config = &registered.config;
+    mesh::Upstream {
+        name: name(registered),
+        chain,
+        listen,
+        socket_mode,
+        connect_timeout: milliseconds(config.count("connect_timeout_ms")),
+        max_connections: config.count("limits.max_connections"),
+        max_pending: config.count("limits.max_pending_requests"),
+        outlier_detection: Some(outlier_detection(config)),
+    }
 }
 
 /// As with Envoy, endpoints are always watched; an upstream's settings only say how.
