@@ -2,13 +2,16 @@
 
 use consul::{ChainQuestion, Question};
 
+/// The recorded answer of that name.
+pub(crate) fn recorded(version: &str, name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    let path = format!("{folder}/{version}/{name}.json");
+    std::fs::read(&path).expect(&path)
+}
+
 /// The recorded answer to a question that is asked of an agent of `dc1`, and its index.
 pub(crate) fn answer(version: &str, question: &Question) -> (Vec<u8>, Option<u64>) {
-    let file = |name: &str| {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
-        let path = format!("{folder}/{version}/{name}.json");
-        std::fs::read(&path).expect(&path)
-    };
+    let file = |name: &str| recorded(version, name);
     let none = b"[]".to_vec();
     let body = match question {
         Question::Registration { id } if id == "mesh-gateway" => file("agent-service-mesh-gateway"),

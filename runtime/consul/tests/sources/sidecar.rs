@@ -310,11 +310,7 @@ fn upstreams_that_cannot_be_run_are_refused_by_name_and_the_others_run() {
             Question::Registration { .. } => continue,
             // As 1.8.7 compiled it for a service with a router.
             Question::Chain(chain) if chain.service == "routed" => {
-                let path = concat!(
-                    env!("CARGO_MANIFEST_DIR"),
-                    "/tests/fixtures/1.8.7/chain-web.json"
-                );
-                (std::fs::read(path).expect(path), Some(1))
+                (playback::recorded("1.8.7", "chain-web"), Some(1))
             }
             other => playback::answer("1.21", other),
         };
@@ -340,6 +336,47 @@ fn upstreams_that_cannot_be_run_are_refused_by_name_and_the_others_run() {
         .map(|it| it.name.as_str())
         .collect();
     assert_eq!(names, ["cache"]);
+}
+
+/// As a 1.21.4 that is peered with `beta` answers.
+#[test]
+fn upstreams_at_a_peer_and_chains_that_lead_to_one_are_refused_by_name_and_reason() {
+    let mut sidecar = web();
+    let registration = sidecar.wanted().swap_remove(0);
+    assert!(matches!(registration, Question::Registration { .. }));
+    let body = playback::recorded("1.21", "agent-service-with-peers");
+    sidecar.learn(&registration, &body, Some(1)).expect("it");
+    // Nothing is asked of an upstream that cannot be run.
+    let wanted = sidecar.wanted();
+    assert!(!wanted.iter().any(|it| matches!(it, Question::Chain(_))));
+    // And one of our own that fails over to the peer.
+    let own = String::from_utf8(body).expect("text").replace(
+        r#""Upstreams":["#,
+        r#""Upstreams":[{"DestinationName":"db","LocalBindPort":9290},"#,
+    );
+    sidecar
+        .learn(&registration, own.as_bytes(), Some(2))
+        .expect("it");
+    for question in sidecar.wanted() {
+        let body = match &question {
+            Question::Registration { .. } => continue,
+            Question::Chain(_) => playback::recorded("1.21", "chain-with-a-peer"),
+            other => playback::answer("1.21", other).0,
+        };
+        sidecar.learn(&question, &body, Some(3)).expect("an answer");
+    }
+    let assembled = sidecar.mesh().expect("a mesh");
+    assert_eq!(assembled.sidecar.upstreams, []);
+    let names: Vec<_> = assembled.refused.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["db", "db?peer=beta", "www?peer=beta"]);
+    for (name, why) in &assembled.refused {
+        assert!(
+            why.starts_with("it leads to peer beta") && why.contains("only over gRPC (xDS)"),
+            "{name}: {why}"
+        );
+        let told = consul::explain::upstream(&assembled, name);
+        assert!(told.contains(&format!("refused      {why}")), "{told}");
+    }
 }
 
 #[test]
