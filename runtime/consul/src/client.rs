@@ -77,6 +77,14 @@ impl Client {
         }
     }
 
+    /// The same, with the dates of Consul's certificates held against this clock.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_clock(mut self, clock: tls::Clock) -> Self {
+        self.secure.set_clock(clock);
+        self
+    }
+
     /// The most connections at a time.
     #[must_use]
     pub fn budget(&self) -> usize {

@@ -16,6 +16,8 @@ use crate::token::{Version, version};
 pub(crate) struct Secure {
     files: TlsFiles,
     #[cfg(feature = "tls")]
+    clock: tls::Clock,
+    #[cfg(feature = "tls")]
     ready: RefCell<Option<(Vec<Version>, tls::WebClient)>>,
 }
 
@@ -46,8 +48,13 @@ impl Secure {
     pub(crate) fn new(files: TlsFiles) -> Self {
         Self {
             files,
+            clock: tls::Clock::system(),
             ready: RefCell::new(None),
         }
+    }
+
+    pub(crate) fn set_clock(&mut self, clock: tls::Clock) {
+        self.clock = clock;
     }
 
     /// Shakes hands with what was dialed as `host`.
@@ -100,7 +107,11 @@ impl Secure {
         let own = own
             .as_ref()
             .map(|(chain, key)| (chain.as_slice(), key.as_slice()));
-        let client = tls::WebClient::new(&roots, own, &tls::Options::default())
+        let options = tls::Options {
+            clock: self.clock.clone(),
+            ..tls::Options::default()
+        };
+        let client = tls::WebClient::new(&roots, own, &options)
             .map_err(|error| Error::Tls(error.to_string()))?;
         *ready = Some((versions, client.clone()));
         Ok(client)

@@ -17,6 +17,7 @@ use consul::{
 };
 use dial::Resolver;
 use plan::Plan;
+use proxy::Clock;
 use smol::{LocalExecutor, Timer, future};
 
 use crate::{
@@ -111,9 +112,15 @@ impl Learning {
     }
 
     /// Begins to ask, if there is anything to.
-    pub(crate) fn start(&self, executor: &Rc<LocalExecutor<'static>>, resolver: &Rc<Resolver>) {
+    pub(crate) fn start(
+        &self,
+        executor: &Rc<LocalExecutor<'static>>,
+        resolver: &Rc<Resolver>,
+        clock: &Clock,
+    ) {
         if self.count() > 0 {
             let client = Client::new(self.settings.take(), Rc::clone(resolver));
+            let client = with_clock(client, clock);
             self.watches
                 .get_or_init(|| Watches::new(Rc::new(client), Rc::clone(executor)));
         }
@@ -245,6 +252,18 @@ impl Learning {
             }
         }
     }
+}
+
+/// Consul's certificates have dates like those of the mesh.
+#[cfg(feature = "sidecar")]
+fn with_clock(client: Client, clock: &Clock) -> Client {
+    client.with_clock(clock.clone())
+}
+
+/// Without TLS there are no dates.
+#[cfg(not(feature = "sidecar"))]
+fn with_clock(client: Client, _: &Clock) -> Client {
+    client
 }
 
 impl Proxy {

@@ -244,7 +244,8 @@ impl Running {
                 .detach();
         }
         let resolver = Rc::clone(self.names.borrow().resolver());
-        self.learning.start(&self.executor, &resolver);
+        self.learning
+            .start(&self.executor, &resolver, self.memory.clock());
         for index in 0..self.learning.count() {
             let this = Rc::clone(&self);
             let kept = async move {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use config::ConsulSettings;
 use dial::Resolver;
 use plan::Plan;
+use proxy::Clock;
 use smol::LocalExecutor;
 
 use crate::{admin::Metric, command::Run, log::Log};
@@ -42,7 +43,7 @@ impl Learning {
         0
     }
 
-    pub(crate) fn start(&self, _: &Rc<LocalExecutor<'static>>, _: &Rc<Resolver>) {}
+    pub(crate) fn start(&self, _: &Rc<LocalExecutor<'static>>, _: &Rc<Resolver>, _: &Clock) {}
 
     pub(crate) fn is_complete(&self) -> bool {
         true

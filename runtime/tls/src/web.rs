@@ -3,20 +3,24 @@
 //! The server is checked as a browser does it: a chain to the roots that were given, and a certificate for the name or
 //! address (RFC 9525). Consul's agents have names of their own, `server.dc1.consul` and `client.dc1.consul`
 //! (<https://developer.hashicorp.com/consul/docs/security/encryption>), so the name to check may differ from the host that
-//! is dialed. SPIFFE IDs play no part. Roots are always given: the system's are not looked at.
+//! is dialed. SPIFFE IDs play no part. Roots are always given: the system's are not looked at. Its dates are held against the
+//! same [`Clock`] as those of the mesh, since a board whose clock is wrong must reach Consul first of all.
 
 use std::{io, sync::Arc};
 
 use futures_rustls::{TlsConnector, client::TlsStream};
 use rustls::{
-    ClientConfig, RootCertStore,
-    client::{Resumption, WebPkiServerVerifier},
-    pki_types::ServerName,
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        Resumption, WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    pki_types::{CertificateDer, ServerName, UnixTime},
     sign::CertifiedKey,
 };
 use smol::io::{AsyncRead, AsyncWrite};
 
-use crate::{error::Error, options::Options, pem, provider};
+use crate::{clock::Clock, error::Error, leaf, options::Options, pem, provider};
 
 /// Whom to trust as a server of the web, and who we are to it. Cheap to clone.
 #[derive(Clone)]
@@ -67,7 +71,11 @@ impl WebClient {
         let config = ClientConfig::builder_with_details(provider, Arc::new(options.clock.clone()))
             .with_protocol_versions(&options.versions.list())
             .map_err(|_| Error::Bug("versions without suites"))?
-            .with_webpki_verifier(verifier);
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Verifier {
+                web: verifier,
+                clock: options.clock.clone(),
+            }));
         let mut config = match own {
             None => config.with_no_client_auth(),
             Some((chain, key)) => {
@@ -101,3 +109,53 @@ impl WebClient {
 
 /// A connection to a server of the web.
 pub type WebStream<S> = TlsStream<S>;
+
+/// The usual rules, at the time of our clock.
+#[derive(Debug)]
+struct Verifier {
+    web: Arc<WebPkiServerVerifier>,
+    clock: Clock,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let dates = leaf::validity(end);
+        let now = dates.map_or(now, |dates| self.clock.now_for(now, dates));
+        let verified = self.web.verify_server_cert(end, rest, name, ocsp, now)?;
+        if let Some(dates) = dates {
+            self.clock.verified(dates.not_before);
+        }
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.web
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.web
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.web.supported_verify_schemes()
+    }
+}

@@ -7,16 +7,17 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
     thread::JoinHandle,
+    time::Duration,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
 use rustls::{
     RootCertStore, ServerConfig, ServerConnection, StreamOwned,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
 use smol::{Async, io::AsyncReadExt as _, io::AsyncWriteExt as _};
-use tls::{Options, WebClient, WebName};
+use tls::{Clock, Options, WebClient, WebName};
 
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -39,6 +40,19 @@ impl Authority {
     fn certificate(&self, names: Vec<SanType>) -> (String, String) {
         let mut params = CertificateParams::default();
         params.subject_alt_names = names;
+        self.sign(params)
+    }
+
+    /// A certificate that is good from one of January's days to another.
+    fn dated(&self, year: i32) -> (String, String) {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = names("server.dc1.consul");
+        params.not_before = date_time_ymd(year, 1, 10);
+        params.not_after = date_time_ymd(year, 1, 20);
+        self.sign(params)
+    }
+
+    fn sign(&self, params: CertificateParams) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
         (pem, key.serialize_pem())
@@ -146,6 +160,34 @@ fn a_server_that_asks_is_shown_our_certificate() {
         let (address, thread) = serve(server.clone(), Some(&authority));
         assert_eq!(hello(&client, "server.dc1.consul", address).is_ok(), good);
         assert_eq!(thread.join().unwrap(), good);
+    }
+}
+
+#[test]
+fn its_dates_are_held_against_our_clock() {
+    // 2026-01-01.
+    const FLOOR: u64 = 1_767_225_600;
+    let authority = Authority::new();
+    for (shows, year, good) in [
+        // A board that starts in 1970 believes an authority it trusts that it is later, and nothing that is over.
+        (5, 2030, true),
+        (5, 2026, true),
+        (5, 2025, false),
+        // A clock that may be right is not moved.
+        (FLOOR + 5, 2030, false),
+        (FLOOR + 15 * 24 * 3600, 2026, true),
+    ] {
+        let clock = Clock::new(move || Duration::from_secs(shows)).with_floor(FLOOR);
+        let options = Options {
+            clock: clock.clone(),
+            ..Options::default()
+        };
+        let client = WebClient::new(authority.pem.as_bytes(), None, &options).unwrap();
+        let (address, server) = serve(authority.dated(year), None);
+        let said = hello(&client, "server.dc1.consul", address);
+        assert_eq!(said.is_ok(), good, "{shows} {year}: {said:?}");
+        assert_eq!(server.join().unwrap(), good);
+        assert_eq!(clock.floor() > FLOOR, good, "{shows} {year}");
     }
 }
 
