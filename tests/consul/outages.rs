@@ -42,12 +42,22 @@ fn traffic_goes_on_and_what_changed_meanwhile_is_learned() {
     drop(flow(listen));
     let stats = web.stats();
     assert!(stats.value("lictor_consul_watches{state=\"lost\"}") > 0.5);
+    assert!(stats.value("lictor_consul_lost_seconds") > 0.5);
+    let said = web.lictor.log.wait_for("on_its_own");
+    let leaf = "goes on for 71 hours: the certificate of web ends ";
+    assert!(said.field("detail").starts_with(leaf), "{said:?}");
+    let (_, status) = web.admin().get("/status");
+    assert!(
+        status.contains("consul      lost") && status.contains(leaf),
+        "{status}"
+    );
 
     server.run();
     agent.run();
     for proxy in [&web, &api] {
         proxy.lictor.log.wait_for("consul_back");
     }
+    assert!(web.stats().value("lictor_consul_lost_seconds") < 0.5);
     assert_echo(&mut live, b"the same flow");
     // It learns again: the agent made new keys, which are in use.
     crate::ground::intend(&server, "web", "api", "deny");

@@ -53,7 +53,7 @@ fn learn_all_they_need_and_intentions_bite_under_a_live_flow() {
     assert!(web.stats().value("lictor_consul_watches{state=\"lost\"}") < 0.5);
     let left = web
         .stats()
-        .value("lictor_leaf_seconds_left{proxy=\"web-1\"}");
+        .value("lictor_leaf_seconds_left{service=\"web\"}");
     assert!((3600.0 * 70.0..=3600.0 * 72.0).contains(&left), "{left} s");
 }
 

@@ -1,7 +1,7 @@
 //! The admin endpoint: a few pages over HTTP/1.1 that answer GET and change nothing.
 //!
-//! `/ready`, `/stats` (Prometheus text, also at `/metrics` and `/stats/prometheus`), `/listeners` and, of what Consul
-//! said, `/explain?upstream=NAME`. Meant for loopback: it
+//! `/ready`, `/status` (what is known, and for how long), `/stats` (Prometheus text, also at `/metrics` and
+//! `/stats/prometheus`), `/listeners` and, of what Consul said, `/explain?upstream=NAME`. Meant for loopback: it
 //! asks for no credentials and tells nothing secret. Requests are bounded in size, time and number, and every answer
 //! closes its connection.
 
@@ -11,7 +11,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener, TcpStream},
     rc::Rc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use proxy::{Cause, Proxy};
@@ -24,6 +24,7 @@ use smol::{
 use crate::{
     learning::Learning,
     memory::{Age, Memory},
+    outlook,
 };
 
 /// Longer requests than any client of these pages sends.
@@ -137,6 +138,7 @@ fn page(request: &[u8], told: &Told) -> (&'static str, String) {
         }
         b"/ready" => ("200 OK", "ready\n".to_owned()),
         b"/stats" | b"/metrics" | b"/stats/prometheus" => ("200 OK", stats(told)),
+        b"/status" => ("200 OK", outlook::page(told)),
         b"/explain" => {
             let name = path
                 .splitn(2, |byte| *byte == b'?')
@@ -160,7 +162,7 @@ fn page(request: &[u8], told: &Told) -> (&'static str, String) {
         }
         _ => (
             "404 Not Found",
-            "pages: /ready /stats /listeners /explain?upstream=NAME\n".to_owned(),
+            "pages: /ready /status /stats /listeners /explain?upstream=NAME\n".to_owned(),
         ),
     }
 }
@@ -317,7 +319,16 @@ fn stats(told: &Told) -> String {
         "Connections refused, or cut by lictor.",
         &refused,
     );
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    learning.metrics(now.unwrap_or_default().as_secs(), &mut metric);
+    let now = memory.clock().seconds();
+    for (service, end) in proxy.leaves() {
+        let label = format!("{{service=\"{service}\"}}");
+        metric(
+            "lictor_leaf_seconds_left",
+            "gauge",
+            "For how long the leaf certificate is good, should nobody renew it.",
+            &[(&label, end.saturating_sub(now))],
+        );
+    }
+    learning.metrics(&mut metric);
     body
 }

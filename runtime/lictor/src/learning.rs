@@ -7,13 +7,13 @@ use std::{
     cell::{OnceCell, RefCell},
     fmt::Write as _,
     rc::Rc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use config::{ConsulSettings, LogLevel};
 use consul::{
     Assembled, Client, Follower, NotYet, Notice, Source, Watches, gateway::Gateway,
-    registration::Fare, sidecar::Sidecar, times,
+    registration::Fare, sidecar::Sidecar,
 };
 use dial::Resolver;
 use plan::Plan;
@@ -60,15 +60,14 @@ struct Proxy {
 struct Learned {
     /// What was learned last and can run.
     plan: Option<Plan>,
-    /// Until when its certificate is good, in seconds since 1970.
-    valid_before: Option<u64>,
     /// What was said last of why something cannot run.
     said: Vec<String>,
     /// Why what was learned last could not be put to work.
     hindrance: Option<String>,
     /// Lines of this spell of trouble.
     shown: u32,
-    troubled: bool,
+    /// Since when a question has had no current answer.
+    troubled: Option<Instant>,
 }
 
 impl Learning {
@@ -158,12 +157,21 @@ impl Learning {
         ))
     }
 
-    /// Keeps one proxy current. `apply` takes up what is known then, and says what hinders it.
+    /// How long ago the first question was lost that has no current answer.
+    pub(crate) fn lost_for(&self) -> Option<Duration> {
+        let troubled = self.proxies.iter();
+        let since = troubled.filter_map(|proxy| proxy.learned.borrow().troubled);
+        since.min().map(|since| since.elapsed())
+    }
+
+    /// Keeps one proxy current. `apply` takes up what is known then, and says what hinders it; `turned` is called when Consul
+    /// was lost, and when it is back.
     pub(crate) async fn keep(
         &self,
         index: usize,
         log: &Log,
         apply: &dyn Fn() -> Result<(), String>,
+        turned: &dyn Fn(),
     ) {
         let (Some(proxy), Some(watches)) = (self.proxies.get(index), self.watches.get()) else {
             return;
@@ -174,7 +182,7 @@ impl Learning {
             }
             future::pending().await
         };
-        future::or(register, proxy.follow(watches, log, apply)).await;
+        future::or(register, proxy.follow(watches, log, apply, turned)).await;
     }
 
     /// Asks nothing more.
@@ -213,8 +221,8 @@ impl Learning {
         text
     }
 
-    /// Tells what there is to measure; `now` is in seconds since 1970.
-    pub(crate) fn metrics(&self, now: u64, metric: &mut Metric<'_>) {
+    /// Tells what there is to measure.
+    pub(crate) fn metrics(&self, metric: &mut Metric<'_>) {
         let Some(watches) = self.watches.get() else {
             return;
         };
@@ -240,17 +248,12 @@ impl Learning {
                 ("{state=\"lost\"}", count(troubles)),
             ],
         );
-        for proxy in &self.proxies {
-            if let Some(end) = proxy.learned.borrow().valid_before {
-                let label = format!("{{proxy=\"{}\"}}", proxy.wanted.name);
-                metric(
-                    "lictor_leaf_seconds_left",
-                    "gauge",
-                    "For how long the leaf certificate is good, should Consul stay away.",
-                    &[(&label, end.saturating_sub(now))],
-                );
-            }
-        }
+        metric(
+            "lictor_consul_lost_seconds",
+            "gauge",
+            "For how long Consul has not answered all questions; 0 while it does.",
+            &[("", self.lost_for().map_or(0, |lost| lost.as_secs().max(1)))],
+        );
     }
 }
 
@@ -267,8 +270,14 @@ fn with_clock(client: Client, _: &Clock) -> Client {
 }
 
 impl Proxy {
-    async fn follow(&self, watches: &Watches, log: &Log, apply: &dyn Fn() -> Result<(), String>) {
-        let source = self.source(watches.client(), log).await;
+    async fn follow(
+        &self,
+        watches: &Watches,
+        log: &Log,
+        apply: &dyn Fn() -> Result<(), String>,
+        turned: &dyn Fn(),
+    ) {
+        let source = self.source(watches.client(), log, turned).await;
         let follower = self
             .follower
             .get_or_init(|| Follower::new(source, watches.clone()));
@@ -283,7 +292,7 @@ impl Proxy {
                 future::pending().await
             };
             for notice in future::or(follower.next(), again).await {
-                self.tell(&notice, log);
+                self.tell(&notice, log, turned);
             }
             match follower.assembled() {
                 // To refuse everyone for a moment at the start would be worse than to start a moment later.
@@ -315,17 +324,20 @@ impl Proxy {
     }
 
     /// The source, once it is known under which ID the proxy is registered.
-    async fn source(&self, client: &Client, log: &Log) -> Source {
+    async fn source(&self, client: &Client, log: &Log, turned: &dyn Fn()) -> Source {
         let mut pause = FIRST_RETRY;
         let registered = loop {
             match self.wanted.registered(client).await {
                 Ok(registered) => break registered,
-                Err(why) => self.tell(&Notice::Lost(wanted::AGENT_SERVICES.to_owned(), why), log),
+                Err(why) => {
+                    let lost = Notice::Lost(wanted::AGENT_SERVICES.to_owned(), why);
+                    self.tell(&lost, log, turned);
+                }
             }
             Timer::after(pause).await;
             pause = (pause * 2).min(MOST_RETRY);
         };
-        self.tell(&Notice::Back, log);
+        self.tell(&Notice::Back, log, turned);
         match self.wanted.role {
             Role::Sidecar => Source::Sidecar(Sidecar::new(registered)),
             Role::Gateway => Source::Gateway(Gateway::new(registered, DOMAIN)),
@@ -337,7 +349,6 @@ impl Proxy {
             let refused = sidecar.refused.iter();
             let why = refused.map(|(upstream, why)| format!("upstream {upstream}: {why}"));
             self.say(why.collect(), "upstream_refused", log);
-            self.learned.borrow_mut().valid_before = times::seconds(&sidecar.valid_before);
         }
         let plan = assembled.plan();
         if self.learned.borrow().plan.as_ref() == Some(&plan) {
@@ -387,11 +398,12 @@ impl Proxy {
         }
     }
 
-    fn tell(&self, notice: &Notice, log: &Log) {
+    fn tell(&self, notice: &Notice, log: &Log, turned: &dyn Fn()) {
         let mut learned = self.learned.borrow_mut();
+        let before = learned.troubled;
         match notice {
             Notice::Lost(question, why) => {
-                learned.troubled = true;
+                learned.troubled = before.or_else(|| Some(Instant::now()));
                 learned.shown += 1;
                 if learned.shown <= SHOWN {
                     let fields: [Field<'_>; 3] = [
@@ -403,15 +415,20 @@ impl Proxy {
                 }
             }
             Notice::Back => {
-                if learned.troubled {
+                if before.is_some() {
                     let suppressed = learned.shown.saturating_sub(SHOWN);
                     let fields: [Field<'_>; 2] =
                         [("proxy", &self.wanted.name), ("suppressed", &suppressed)];
                     log.info("consul_back", &fields);
                 }
-                learned.troubled = false;
+                learned.troubled = None;
                 learned.shown = 0;
             }
+        }
+        let is_turn = before.is_some() != learned.troubled.is_some();
+        drop(learned);
+        if is_turn {
+            turned();
         }
     }
 }

@@ -16,10 +16,12 @@ mod log;
 mod materials;
 mod memory;
 mod names;
+mod outlook;
 mod plans;
 mod process;
 mod reload;
 mod run;
+mod shortage;
 mod stderr;
 mod tree;
 #[cfg(feature = "consul")]

@@ -142,6 +142,11 @@ impl Memory {
         log.line(LogLevel::Warn, "not_remembering", &fields);
     }
 
+    /// What is not remembered, and why; `None` if all is.
+    pub(crate) fn lost(&self) -> Option<&dyn fmt::Display> {
+        self.lost.as_ref().map(|lost| lost as _)
+    }
+
     /// The time that certificates are held against: what was proven before, and when this binary was built, has passed.
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
@@ -257,8 +262,8 @@ impl Memory {
         }
     }
 
-    /// Writes down now and then what time it is for certain, and that the Plan is still true.
-    pub(crate) async fn confirm(&self, log: &Log) {
+    /// Writes down now and then what time it is for certain, and that the Plan is still true, where `is_true` says so.
+    pub(crate) async fn confirm(&self, log: &Log, is_true: &dyn Fn() -> bool) {
         let mut next = FIRST_CONFIRM;
         loop {
             Timer::after(next).await;
@@ -266,7 +271,7 @@ impl Memory {
             let known = self.newest::<Moment>(log).map(|(_, moment)| moment);
             let known = known.unwrap_or_default();
             let mut moment = known;
-            if self.stale.get().is_none() && now() >= SANE {
+            if self.stale.get().is_none() && is_true() && now() >= SANE {
                 moment.confirmed = now();
             }
             moment.proven = known.proven.max(self.clock.proven().unwrap_or(0));

@@ -29,9 +29,10 @@ use crate::{
     log,
     log::Log,
     materials,
-    memory::{self, Memory},
+    memory::{self, Age, Memory},
     names::Names,
-    plans, reload,
+    outlook::Outlook,
+    plans, reload, shortage,
 };
 
 /// Editors write a file in several steps; they are done well within this.
@@ -40,8 +41,11 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// How often it is tried to watch files that cannot be watched, such as in a folder that is gone.
 const MENDED: Duration = Duration::from_secs(5);
 
-/// Descriptors beside those of connections: listeners, pipes, files, the reactor's own.
-const OTHER_DESCRIPTORS: u64 = 128;
+/// How often the service manager hears how long it goes on by itself, while it does.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// And after how many of these the log does.
+const HOURS_BETWEEN: u32 = 6;
 
 /// The log until it is known what the log should be like.
 const UNCONFIGURED: LogSettings = LogSettings {
@@ -154,8 +158,8 @@ fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
     }
     materials::warn(&job, memory.clock(), &log);
     log.set(job.runtime.log);
-    check_descriptors(&job.runtime, &log);
-    check_kernel_tls(&job.runtime, &log);
+    shortage::descriptors(&job.runtime, &log);
+    shortage::kernel_tls(&job.runtime, &log);
     memory.say_what_is_lost(&log);
     memory.say_if_the_clock_is_wrong(&log);
     let Job {
@@ -235,7 +239,10 @@ impl Running {
             .detach();
         let this = Rc::clone(&self);
         self.executor
-            .spawn(async move { this.memory.confirm(&this.log).await })
+            .spawn(async move {
+                let is_true = || this.learning.lost_for().is_none();
+                this.memory.confirm(&this.log, &is_true).await;
+            })
             .detach();
         if let Some(interval) = notify::watchdog_interval() {
             let this = Rc::clone(&self);
@@ -251,10 +258,20 @@ impl Running {
             let kept = async move {
                 let learning = Rc::clone(&this.learning);
                 learning
-                    .keep(index, &this.log, &|| this.take_learned())
+                    .keep(index, &this.log, &|| this.take_learned(), &|| {
+                        this.say_how_long()
+                    })
                     .await;
             };
             self.executor.spawn(kept).detach();
+        }
+        if self.is_alone() {
+            self.say_how_long();
+        }
+        if self.is_alone() || self.learning.count() > 0 {
+            let this = Rc::clone(&self);
+            let again = async move { this.say_how_long_again().await };
+            self.executor.spawn(again).detach();
         }
         if self.learning.is_complete() || self.memory.age().is_some() {
             self.get_ready();
@@ -280,6 +297,39 @@ impl Running {
             self.get_ready();
         }
         Ok(())
+    }
+
+    /// Whether what runs goes on without whoever says what it should be.
+    fn is_alone(&self) -> bool {
+        self.memory.age().is_some() || self.learning.lost_for().is_some()
+    }
+
+    /// Says for how long it goes on without them, and what then; or, once they are there again, that they are.
+    fn say_how_long(&self) {
+        if self.is_alone() {
+            let outlook = Outlook::of(&self.proxy, self.memory.clock());
+            self.log
+                .line(LogLevel::Warn, "on_its_own", &[("detail", &outlook)]);
+        }
+        if self.is_ready.get() {
+            self.tell(self.notifier.status(&self.status()));
+        }
+    }
+
+    async fn say_how_long_again(&self) {
+        let mut said = 0;
+        let mut was_over = false;
+        loop {
+            Timer::after(HOUR).await;
+            let is_over = Outlook::of(&self.proxy, self.memory.clock()).is_over();
+            said = if self.is_alone() { said + 1 } else { 0 };
+            if said > 0 && (said % HOURS_BETWEEN == 0 || is_over != was_over) {
+                self.say_how_long();
+            } else if said > 0 && self.is_ready.get() {
+                self.tell(self.notifier.status(&self.status()));
+            }
+            was_over = is_over;
+        }
     }
 
     /// Says once that everything is there.
@@ -468,11 +518,17 @@ impl Running {
 
     fn status(&self) -> String {
         let listeners = self.proxy.listeners().len();
-        let memory = match self.memory.age() {
-            None => String::new(),
-            Some(age) => format!(", from memory, {age}"),
-        };
-        format!("mesh gateway on {listeners} listener(s){memory}")
+        let mut status = format!("running on {listeners} listener(s)");
+        if let Some(age) = self.memory.age() {
+            status += &format!(", from memory, {age}");
+        }
+        if let Some(lost) = self.learning.lost_for() {
+            status += &format!(", Consul lost, {}", Age(Some(lost)));
+        }
+        if self.is_alone() {
+            status += &format!("; {}", Outlook::of(&self.proxy, self.memory.clock()));
+        }
+        status
     }
 
     /// A service manager that does not listen is worth a line, and no more.
@@ -509,38 +565,5 @@ async fn next(signals: &Async<Signals>) -> io::Result<Signal> {
             return Ok(signal);
         }
         signals.readable().await?;
-    }
-}
-
-/// TLS in the kernel that is asked for and cannot be had is worth a line at the start: then it is done here.
-fn check_kernel_tls(runtime: &RuntimeSettings, log: &Log) {
-    let detail = match (runtime.tcp.kernel_tls, cfg!(feature = "ktls")) {
-        (false, _) => return,
-        (true, false) => "this build of lictor cannot ask for it; build it with --features ktls",
-        (true, true) if sys::ktls::works() => return,
-        (true, true) => "the kernel lacks the module tls or its ciphers; try: modprobe tls",
-    };
-    log.line(LogLevel::Warn, "no_kernel_tls", &[("detail", &detail)]);
-}
-
-/// A connection costs two descriptors. Fewer than the limit on connections needs is worth a line at the start.
-fn check_descriptors(runtime: &RuntimeSettings, log: &Log) {
-    let needed = 2 * u64::from(runtime.limits.connections) + OTHER_DESCRIPTORS;
-    let detail = "raise LimitNOFILE= or ulimit -n, or lower limits.connections";
-    match sys::limits::raise_open_files() {
-        Ok(files) => {
-            if let Some(now) = files.now.filter(|now| *now < needed) {
-                let fields: [log::Field<'_>; 3] = [
-                    ("open_files", &now),
-                    ("needed", &needed),
-                    ("detail", &detail),
-                ];
-                log.line(LogLevel::Warn, "few_descriptors", &fields);
-            }
-        }
-        Err(error) => {
-            let fields: [log::Field<'_>; 2] = [("error", &error), ("detail", &detail)];
-            log.line(LogLevel::Warn, "few_descriptors", &fields);
-        }
     }
 }

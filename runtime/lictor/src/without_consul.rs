@@ -1,6 +1,6 @@
 //! Built without Consul: the words of [`Learning`] with nothing behind them.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use config::ConsulSettings;
 use dial::Resolver;
@@ -59,7 +59,18 @@ impl Learning {
         with(local)
     }
 
-    pub(crate) async fn keep(&self, _: usize, _: &Log, _: &dyn Fn() -> Result<(), String>) {}
+    pub(crate) fn lost_for(&self) -> Option<Duration> {
+        None
+    }
+
+    pub(crate) async fn keep(
+        &self,
+        _: usize,
+        _: &Log,
+        _: &dyn Fn() -> Result<(), String>,
+        _: &dyn Fn(),
+    ) {
+    }
 
     pub(crate) fn stop(&self) {}
 
@@ -67,5 +78,5 @@ impl Learning {
         String::new()
     }
 
-    pub(crate) fn metrics(&self, _: u64, _: &mut Metric<'_>) {}
+    pub(crate) fn metrics(&self, _: &mut Metric<'_>) {}
 }

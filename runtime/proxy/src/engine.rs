@@ -64,6 +64,8 @@ pub(crate) struct Engine {
     pub(crate) options: Options,
     /// What every TLS context here has in common.
     secure: TlsOptions,
+    /// Whose certificates are in use here, and the last second of each.
+    pub(crate) leaves: Vec<(String, u64)>,
     start: Instant,
     /// The tick of this turn.
     pub(crate) now: u32,
@@ -114,6 +116,7 @@ impl Engine {
             observer,
             secure: secure::options(options.tls_sessions, clock),
             options,
+            leaves: Vec::new(),
             start: Instant::now(),
             now: 0,
             seed: seed | 1,
@@ -169,7 +172,7 @@ impl Engine {
     /// Puts a Plan to work. Flows that it has no place for are cut.
     pub(crate) fn apply(&mut self, plan: &Plan) -> Result<Changes, Unfit> {
         let changes = self.table.apply(plan, &self.options.tcp, &self.secure)?;
-        secure::tell_clock(plan, &self.secure);
+        self.leaves = secure::tell_clock(plan, &self.secure);
         for place in &changes.opened {
             let Some(listening) = self.table.listening(*place) else {
                 continue;

@@ -171,6 +171,12 @@ impl Proxy {
             .collect()
     }
 
+    /// The services whose certificates are in use here, and the last second of each, since 1970.
+    #[must_use]
+    pub fn leaves(&self) -> Vec<(String, u64)> {
+        self.engine.borrow().leaves.clone()
+    }
+
     /// The host names of the Plan. Whoever resolves them tells [`Proxy::resolved`].
     #[must_use]
     pub fn host_names(&self) -> BTreeSet<String> {

@@ -183,11 +183,18 @@ pub fn doubtful_identities(plan: &Plan, datacenter: &str, clock: &Clock) -> Vec<
     found
 }
 
-/// Tells the clock when the newest of a Plan's identities was issued.
-pub(crate) fn tell_clock(plan: &Plan, options: &Options) {
-    let identities = plan.identities.iter().filter_map(|it| identity(it).ok());
-    let issued = identities.map(|it| it.validity().not_before).max();
-    options.clock.own(issued.unwrap_or(0));
+/// Tells the clock when the newest of a Plan's identities was issued; gives whose they are and until when they are good.
+pub(crate) fn tell_clock(plan: &Plan, options: &Options) -> Vec<(String, u64)> {
+    let (mut issued, mut ends) = (0, Vec::with_capacity(plan.identities.len()));
+    for given in &plan.identities {
+        if let Ok(identity) = identity(given) {
+            let validity = identity.validity();
+            issued = validity.not_before.max(issued);
+            ends.push((given.name.clone(), validity.not_after));
+        }
+    }
+    options.clock.own(issued);
+    ends
 }
 
 fn identity(identity: &plan::Identity) -> Result<Identity, Unusable> {

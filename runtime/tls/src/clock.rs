@@ -97,6 +97,12 @@ impl Clock {
         }
     }
 
+    /// The time that certificates are held against, in seconds since 1970.
+    #[must_use]
+    pub fn seconds(&self) -> u64 {
+        self.shown().max(self.floor())
+    }
+
     /// Whether the clock is known to be wrong, since it shows a time that has passed before.
     #[must_use]
     pub fn is_behind(&self) -> bool {
@@ -112,8 +118,7 @@ impl Clock {
 
     /// The time to hold certificates against.
     pub(crate) fn now(&self) -> UnixTime {
-        let seconds = self.shown().max(self.floor());
-        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+        UnixTime::since_unix_epoch(Duration::from_secs(self.seconds()))
     }
 
     /// The same time for ever, which learns nothing.

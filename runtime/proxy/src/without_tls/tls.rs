@@ -32,6 +32,12 @@ impl Clock {
         0
     }
 
+    /// The time that certificates are held against.
+    #[must_use]
+    pub fn seconds(&self) -> u64 {
+        0
+    }
+
     /// Whether the clock is known to be wrong.
     #[must_use]
     pub fn is_behind(&self) -> bool {
