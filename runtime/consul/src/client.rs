@@ -9,6 +9,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
+    path::Path,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -111,9 +112,9 @@ impl Client {
         matches!(self.token.now(), Ok(Some(_)))
     }
 
-    /// Whether the token's file has another one than the last request had.
-    pub(crate) fn token_changed(&self) -> bool {
-        self.token.has_changed()
+    /// The file that the token lies in.
+    pub(crate) fn token_file(&self) -> Option<&Path> {
+        self.token.file()
     }
 
     /// Sends a request and gives the whole answer, up to `most` bytes.

@@ -16,6 +16,7 @@ mod digest;
 mod entry;
 mod lanes;
 mod parked;
+mod token;
 
 use std::rc::Rc;
 

@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     rc::Rc,
+    task::{Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -49,6 +50,9 @@ pub(super) struct Entry {
     pub(super) stale: bool,
     /// Whether nobody wants to know any more.
     pub(super) dropped: bool,
+    /// Whether the query that runs is to be given up, and who waits to hear of it.
+    given_up: bool,
+    waker: Option<Waker>,
 }
 
 /// What an answer came to.
@@ -92,6 +96,8 @@ impl Entry {
             runs: false,
             stale: false,
             dropped: false,
+            given_up: false,
+            waker: None,
         }
     }
 
@@ -216,13 +222,25 @@ impl Entry {
         news.then_some(failure)
     }
 
-    /// Whether it waits for a token, or for one with more rights.
-    pub(super) fn wants_token(&self) -> bool {
-        let failure = self.failure.as_deref();
-        matches!(
-            failure,
-            Some(Error::Forbidden(_) | Error::Filtered | Error::File(..))
-        )
+    /// It is to be asked at once from the beginning. Whether a query is given up for it.
+    pub(super) fn give_up(&mut self, now: Instant) -> bool {
+        self.start_over();
+        self.quiet = 0;
+        self.due = Some(now);
+        self.given_up = self.runs;
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+        self.runs
+    }
+
+    /// Whether the query that runs is to be given up.
+    pub(super) fn poll_given_up(&mut self, waker: &Waker) -> Poll<()> {
+        if std::mem::take(&mut self.given_up) {
+            return Poll::Ready(());
+        }
+        self.waker = Some(waker.clone());
+        Poll::Pending
     }
 }
 

@@ -6,7 +6,9 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     rc::{Rc, Weak},
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -20,6 +22,7 @@ use super::{
     Event,
     entry::{Entry, Id, Told},
     parked::Parked,
+    token,
 };
 use crate::{About, Client, Error, Request, Traffic};
 
@@ -104,6 +107,10 @@ impl Lanes {
             .executor
             .spawn(wait(Rc::downgrade(&lanes), stirred))
             .detach();
+        if lanes.client.token_file().is_some() {
+            let watching = token::watch(Rc::downgrade(&lanes));
+            lanes.executor.spawn(watching).detach();
+        }
         lanes
     }
 
@@ -303,7 +310,14 @@ impl Lanes {
             text.extend_from_slice(piece);
             Ok(())
         };
-        let mut answer = self.client.send(request, &traffic, collect).await;
+        let send = async { Some(self.client.send(request, &traffic, collect).await) };
+        let given_up = async {
+            self.given_up(id).await;
+            None
+        };
+        let Some(mut answer) = future::or(given_up, send).await else {
+            return self.again(id);
+        };
         let doubtful = |entry: &mut Entry| entry.is_doubtful(&text);
         if let Ok(about) = &answer
             && self.entries.borrow_mut().get(id).is_some_and(doubtful)
@@ -312,6 +326,23 @@ impl Lanes {
             answer = Err(error);
         }
         self.tell(id, answer, &text, &traffic);
+    }
+
+    /// Leaves a question that was given up for another lane.
+    fn again(&self, id: Id) {
+        let mut entries = self.entries.borrow_mut();
+        let gone = match entries.get(id) {
+            Some(entry) if entry.dropped => entries.remove(id),
+            Some(entry) => {
+                entry.runs = false;
+                entry.start_over();
+                entry.due = Some(Instant::now());
+                None
+            }
+            None => None,
+        };
+        drop(entries);
+        drop(gone);
     }
 
     /// Whether an answer that is suddenly empty may be believed: an old Consul says nothing else to a token that was revoked.
@@ -388,19 +419,24 @@ impl Lanes {
         }
     }
 
-    /// Asks those again at once that wait for rights, once the token is another one.
-    fn look_at_token(&self, now: Instant) -> bool {
-        let mut waits = false;
-        let changed = self.client.token_changed();
+    /// Asks everything anew, what blocks too; gives how many queries were given up for it.
+    pub(super) fn start_over(&self) -> usize {
+        let now = Instant::now();
+        let mut given_up = 0;
         self.each(|entry| {
-            if entry.wants_token() && !entry.runs {
-                waits = true;
-                if changed {
-                    entry.due = Some(now);
-                }
-            }
+            given_up += usize::from(entry.give_up(now));
         });
-        waits
+        self.stir();
+        given_up
+    }
+
+    /// Ends when the question is to be given up.
+    async fn given_up(&self, id: Id) {
+        poll_fn(|context| match self.entries.borrow_mut().get(id) {
+            Some(entry) => entry.poll_given_up(context.waker()),
+            None => Poll::Pending,
+        })
+        .await;
     }
 }
 
@@ -411,13 +447,8 @@ async fn wait(lanes: Weak<Lanes>, stirred: Receiver<()>) {
             return;
         };
         let now = Instant::now();
-        let forbidden = strong.look_at_token(now);
-        let mut next = strong.start_due(now);
+        let next = strong.start_due(now);
         drop(strong);
-        if forbidden {
-            let look = now + LOOK_AT_TOKEN;
-            next = Some(next.map_or(look, |next| next.min(look)));
-        }
         let due = async {
             match next {
                 Some(next) => drop(Timer::at(next).await),
@@ -433,9 +464,6 @@ async fn wait(lanes: Weak<Lanes>, stirred: Receiver<()>) {
 
 /// What an answer may take beyond its wait: 7 s while servers elect a leader, and the transfer.
 pub(super) const SLACK: Duration = Duration::from_secs(15);
-
-/// How soon a new token is noticed.
-const LOOK_AT_TOKEN: Duration = Duration::from_secs(2);
 
 /// The longest answer: some 4,000 instances of one service.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;

@@ -82,6 +82,30 @@ fn no_rights_are_no_empty_answer_and_a_new_token_is_tried_at_once() {
 }
 
 #[test]
+fn what_blocks_with_an_old_token_is_asked_anew_once_it_is_replaced() {
+    let file = std::env::temp_dir().join(format!("lictor-blocked-token-{}", std::process::id()));
+    fs::write(&file, "old").unwrap();
+    with(TokenSource::File(file.clone()), 32, |consul, watches| {
+        let file = file.clone();
+        async move {
+            consul.say(PATH, 200, "[1]");
+            let (_watch, told) = watch(&watches, &instances("api"));
+            until(|| consul.times(PATH) == 2).await;
+            // A file that says nothing yet is none.
+            fs::write(&file, "").unwrap();
+            smol::Timer::after(Duration::from_millis(200)).await;
+            assert_eq!(consul.times(PATH), 2);
+            fs::write(&file, "new").unwrap();
+            until(|| consul.times(PATH) == 4).await;
+            let asked = consul.asked.borrow();
+            assert_eq!(asked[2], (PATH.to_owned(), Some("new".to_owned())));
+            assert_eq!(*told.borrow(), ["[1]"]);
+        }
+    });
+    fs::remove_file(&file).unwrap();
+}
+
+#[test]
 fn an_answer_that_is_suddenly_empty_is_believed_only_to_a_token_that_lives() {
     let given = || TokenSource::Given(Zeroizing::new("t".to_owned()));
     with(given(), 32, |consul, watches| async move {
