@@ -70,7 +70,7 @@ fn clusters(settings: &Settings) -> Vec<String> {
     let plan = plan::gateway::plan(&settings.gateways[0], &settings.mesh);
     plan.clusters
         .into_iter()
-        .map(|cluster| cluster.name)
+        .map(|cluster| cluster.name.clone())
         .collect()
 }
 

@@ -3,6 +3,8 @@
 //! A listener that cannot prove who it is is left out, and so is a cluster; what leads to such a cluster alone is refused, with
 //! a reason that says what to do. Nothing is ever sent without the TLS that the Plan asks for.
 
+use std::rc::Rc;
+
 use plan::{FilterChain, Plan, Route};
 
 /// Closes what needs an identity that the Plan does not have.
@@ -11,7 +13,7 @@ pub(crate) fn close(plan: &mut Plan) {
     let known = |name: &str| identities.iter().any(|identity| identity.name == name);
     let serves = |chain: &FilterChain| chain.tls.as_ref().is_none_or(|tls| known(&tls.identity));
     plan.listeners
-        .retain(|listener| listener.chains.iter().all(serves));
+        .retain(|listener| listener.chains.iter().all(|chain| serves(chain)));
     let mut closed = Vec::new();
     plan.clusters.retain(|cluster| {
         let keep = cluster.tls.as_ref().is_none_or(|tls| known(&tls.identity));
@@ -21,13 +23,17 @@ pub(crate) fn close(plan: &mut Plan) {
         keep
     });
     for cluster in &mut plan.clusters {
-        cluster.failover.retain(|other| !closed.contains(other));
+        if cluster.failover.iter().any(|other| closed.contains(other)) {
+            let cluster = Rc::make_mut(cluster);
+            cluster.failover.retain(|other| !closed.contains(other));
+        }
     }
     let chains = plan
         .listeners
         .iter_mut()
         .flat_map(|listener| &mut listener.chains);
     for chain in chains {
+        let chain = Rc::make_mut(chain);
         let refused = match &mut chain.route {
             Route::Cluster(name) => closed.contains(name),
             Route::Weighted(shares) => {
@@ -100,12 +106,12 @@ mod tests {
             .clusters
             .iter_mut()
             .find(|cluster| cluster.tls.is_none());
-        let local = local.unwrap();
+        let local = Rc::make_mut(local.unwrap());
         local.failover = vec![keyed.clone(), "other".to_owned()];
         let local = local.name.clone();
         for listener in &mut plan.listeners {
             let shares = vec![(1, keyed.clone()), (2, local.clone())];
-            listener.chains[0].route = Route::Weighted(shares);
+            Rc::make_mut(&mut listener.chains[0]).route = Route::Weighted(shares);
         }
         close(&mut plan);
         let left = Route::Weighted(vec![(2, local)]);

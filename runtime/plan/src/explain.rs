@@ -1,6 +1,6 @@
 //! "Where does this go, and why?", answered from a Plan alone, by the tables that the data path uses.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{rc::Rc, string::String, vec::Vec};
 use core::fmt;
 
 use crate::{
@@ -40,7 +40,7 @@ pub fn server_name<'a>(plan: &'a Plan, name: &str) -> Explanation<'a> {
     let by_name = |listener: &&Listener| listener.inspect == Inspect::ClientHello;
     for listener in plan.listeners.iter().filter(by_name) {
         let chain = ServerNameTable::new(&listener.chains).find(&name);
-        let chain = chain.and_then(|at| listener.chains.get(at));
+        let chain = chain.and_then(|at| listener.chains.get(at).map(Rc::as_ref));
         match verdicts.iter_mut().find(|verdict| verdict.chain == chain) {
             Some(verdict) => verdict.listeners.push(&listener.name),
             None => {

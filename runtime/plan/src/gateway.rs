@@ -17,7 +17,7 @@
 //! Services here and their subsets, `server.<dc>.<domain>` without a node, and services imported from peers are
 //! reached by the last row. A gateway never applies redirects or failover: the client's proxy did.
 
-use alloc::{format, string::String, vec, vec::Vec};
+use alloc::{format, rc::Rc, string::String, vec, vec::Vec};
 
 use crate::order::sort_by_name;
 use crate::{
@@ -53,7 +53,7 @@ pub fn plan(gateway: &GatewayRegistration, mesh: &Mesh) -> Plan {
 struct Table<'a> {
     gateway: &'a GatewayRegistration,
     mesh: &'a Mesh,
-    chains: Vec<FilterChain>,
+    chains: Vec<Rc<FilterChain>>,
     clusters: Vec<Cluster>,
 }
 
@@ -87,10 +87,8 @@ impl Table<'_> {
                     peer,
                     &self.mesh.trust_domain,
                 );
-                self.chains.push(FilterChain::passthrough(
-                    ServerNames::Exact(sni),
-                    route.clone(),
-                ));
+                let chain = FilterChain::passthrough(ServerNames::Exact(sni), route.clone());
+                self.chains.push(Rc::new(chain));
             }
             if matches!(route, Route::Cluster(_)) {
                 self.service_cluster(cluster, service, service.plain());
@@ -200,10 +198,8 @@ impl Table<'_> {
     }
 
     fn finish(mut self) -> Plan {
-        self.chains.push(FilterChain::passthrough(
-            ServerNames::Any,
-            Route::SniCluster,
-        ));
+        let any = FilterChain::passthrough(ServerNames::Any, Route::SniCluster);
+        self.chains.push(Rc::new(any));
         // A name twice is the same fact from two places; the first, more particular one stands.
         sort_by_name(&mut self.clusters, |cluster| &cluster.name);
         self.clusters
@@ -221,7 +217,7 @@ impl Table<'_> {
                 .into_iter()
                 .map(listen)
                 .collect(),
-            clusters: self.clusters,
+            clusters: self.clusters.into_iter().map(Rc::new).collect(),
             ..Plan::default()
         }
     }
@@ -244,10 +240,9 @@ impl Table<'_> {
     }
 
     fn chain(&mut self, server_names: ServerNames, cluster: &str) {
-        self.chains.push(FilterChain::passthrough(
-            server_names,
-            Route::Cluster(String::from(cluster)),
-        ));
+        let route = Route::Cluster(String::from(cluster));
+        let chain = FilterChain::passthrough(server_names, route);
+        self.chains.push(Rc::new(chain));
     }
 
     fn service_cluster(&mut self, name: String, service: &Service, endpoints: &[Endpoint]) {

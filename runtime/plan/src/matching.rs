@@ -4,7 +4,7 @@
 //! other name"; no going back once something matched. The table is built once for a Plan, and a look-up costs one
 //! binary search per label of the name.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{rc::Rc, string::String, vec::Vec};
 
 use crate::{FilterChain, ServerNames};
 
@@ -21,7 +21,7 @@ pub struct ServerNameTable {
 impl ServerNameTable {
     /// The table of these chains. Of several chains with the same match the first counts.
     #[must_use]
-    pub fn new(chains: &[FilterChain]) -> Self {
+    pub fn new(chains: &[Rc<FilterChain>]) -> Self {
         let mut table = Self::default();
         for (at, chain) in chains.iter().enumerate() {
             match &chain.server_names {
@@ -70,8 +70,9 @@ mod tests {
     use super::*;
     use crate::Route;
 
-    fn chains(names: Vec<ServerNames>) -> Vec<FilterChain> {
-        let chain = |server_names| FilterChain::passthrough(server_names, Route::SniCluster);
+    fn chains(names: Vec<ServerNames>) -> Vec<Rc<FilterChain>> {
+        let chain =
+            |server_names| Rc::new(FilterChain::passthrough(server_names, Route::SniCluster));
         names.into_iter().map(chain).collect()
     }
 

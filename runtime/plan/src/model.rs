@@ -2,8 +2,12 @@
 //!
 //! Pure data in the words of Envoy's configuration, which Consul uses too. It never says *why* a thing is so
 //! (gateway modes, intentions' precedence, federation): that was decided by who made the Plan.
+//!
+//! A Plan is whole and never changes, and there are several at a time: the one in force, the next one, the one to be
+//! remembered. What is large in them, clusters and chains, is therefore shared: a Plan that differs in one cluster has all the
+//! others in common with the Plan it was made from, and whoever compares the two sees that by their addresses.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{boxed::Box, rc::Rc, string::String, vec::Vec};
 use core::{fmt, net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +21,7 @@ pub struct Plan {
     /// The sockets to accept on, sorted by name.
     pub listeners: Vec<Listener>,
     /// The places to connect to, sorted by name, each name once. [`Plan::cluster`] relies on the order.
-    pub clusters: Vec<Cluster>,
+    pub clusters: Vec<Rc<Cluster>>,
     /// Who we are in TLS, each name once.
     pub identities: Vec<Identity>,
     /// Whom we trust in TLS, each trust domain once.
@@ -32,7 +36,25 @@ impl Plan {
             .clusters
             .binary_search_by(|cluster| cluster.name.as_str().cmp(name))
             .ok()?;
-        self.clusters.get(at)
+        self.clusters.get(at).map(Rc::as_ref)
+    }
+
+    /// Takes clusters and chains from another Plan where they are the same, so that there is one copy of them.
+    pub fn share(&mut self, with: &Self) {
+        let mut others = with.clusters.iter().peekable();
+        for cluster in &mut self.clusters {
+            while others.next_if(|other| other.name < cluster.name).is_some() {}
+            if let Some(other) = others.peek().filter(|other| **other == cluster) {
+                *cluster = Rc::clone(other);
+            }
+        }
+        for (listener, other) in self.listeners.iter_mut().zip(&with.listeners) {
+            for (chain, other) in listener.chains.iter_mut().zip(&other.chains) {
+                if chain == other {
+                    *chain = Rc::clone(other);
+                }
+            }
+        }
     }
 }
 
@@ -93,7 +115,7 @@ pub struct Listener {
     /// What is looked at before a chain is chosen.
     pub inspect: Inspect,
     /// The chains, of which the best match wins: [`crate::matching`].
-    pub chains: Vec<FilterChain>,
+    pub chains: Vec<Rc<FilterChain>>,
 }
 
 /// What a listener looks at before it chooses a chain.
@@ -228,11 +250,11 @@ pub struct Cluster {
     /// The most connections at a time that are not established yet (Envoy's `max_pending_requests`); `None` is no limit.
     pub max_pending: Option<u32>,
     /// When an endpoint that fails is left out for a while; `None` never leaves one out.
-    pub outlier_detection: Option<OutlierDetection>,
+    pub outlier_detection: Option<Box<OutlierDetection>>,
     /// Keepalive that differs from the process's default.
     pub keepalive: Option<TcpKeepalive>,
     /// How TLS is originated; `None` sends the bytes as they come.
-    pub tls: Option<UpstreamTls>,
+    pub tls: Option<Box<UpstreamTls>>,
 }
 
 /// What a cluster carries, where it makes a difference.
@@ -446,7 +468,49 @@ pub struct TcpKeepalive {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
+
+    fn cluster(name: &str, max_connections: Option<u32>) -> Rc<Cluster> {
+        Rc::new(Cluster {
+            name: name.to_string(),
+            traffic: Traffic::Service,
+            endpoints: Vec::new(),
+            failover: Vec::new(),
+            discovery: Discovery::StrictDns,
+            balance: Balance::RoundRobin,
+            connect_timeout: Duration::from_secs(5),
+            max_connections,
+            max_pending: None,
+            outlier_detection: None,
+            keepalive: None,
+            tls: None,
+        })
+    }
+
+    #[test]
+    fn a_plan_shares_with_another_what_they_have_in_common() {
+        let with = |clusters: &[(&str, u32)]| {
+            let clusters = clusters.iter();
+            Plan {
+                clusters: clusters
+                    .map(|(name, most)| cluster(name, Some(*most)))
+                    .collect(),
+                ..Plan::default()
+            }
+        };
+        let before = with(&[("a", 1), ("b", 1), ("d", 1), ("e", 1)]);
+        let mut after = with(&[("b", 1), ("c", 1), ("d", 2), ("e", 1)]);
+        let expected = after.clone();
+        after.share(&before);
+        assert_eq!(after, expected);
+        let shared = after.clusters.iter().map(|cluster| {
+            let mut before = before.clusters.iter();
+            before.any(|other| Rc::ptr_eq(cluster, other))
+        });
+        assert_eq!(shared.collect::<Vec<_>>(), [true, false, false, true]);
+    }
 
     #[test]
     fn what_a_passive_health_check_leaves_open_is_envoys_default() {

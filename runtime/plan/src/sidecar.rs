@@ -4,7 +4,7 @@
 //! (`agent/xds`, `makeInboundListener` and the upstream listeners). In: mutual TLS, then intentions, then the service itself. Out:
 //! a plain listener for the application, then mutual TLS to an instance of the upstream: [`crate::upstreams`].
 
-use alloc::{format, string::String, vec, vec::Vec};
+use alloc::{format, rc::Rc, string::String, vec, vec::Vec};
 
 use crate::order::sort_by_name;
 use crate::{
@@ -31,7 +31,7 @@ pub fn plan(sidecar: &SidecarRegistration, mesh: &Mesh) -> Plan {
         .filter(|identity| identity.name == sidecar.service);
     Plan {
         listeners,
-        clusters,
+        clusters: clusters.into_iter().map(Rc::new).collect(),
         identities: identities.cloned().collect(),
         trust: mesh.trust.clone(),
     }
@@ -61,7 +61,7 @@ fn public_listener(sidecar: &SidecarRegistration, mesh: &Mesh) -> Listener {
         address: Address::Inet(sidecar.public),
         mode: None,
         inspect: Inspect::ClientHello,
-        chains: vec![chain],
+        chains: vec![Rc::new(chain)],
     }
 }
 
@@ -111,7 +111,7 @@ fn upstream_listener(upstream: &Upstream, route: Route) -> Listener {
         address: upstream.listen.clone(),
         mode: upstream.socket_mode,
         inspect: Inspect::Nothing,
-        chains: vec![FilterChain::passthrough(ServerNames::Any, route)],
+        chains: vec![Rc::new(FilterChain::passthrough(ServerNames::Any, route))],
     }
 }
 

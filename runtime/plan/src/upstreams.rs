@@ -4,7 +4,7 @@
 //! decides only which addresses are dialed (`agent/xds`, the endpoints of upstreams). Behind a gateway the health of the
 //! target still counts: where all of its instances are known to be ill, its gateways are of no use to it.
 
-use alloc::{format, string::String, string::ToString, vec, vec::Vec};
+use alloc::{boxed::Box, format, string::String, string::ToString, vec, vec::Vec};
 
 use crate::{
     Cluster, Discovery, Endpoint, Health, Route, Traffic, UpstreamTls,
@@ -82,9 +82,9 @@ impl Maker<'_> {
             connect_timeout: resolver.connect_timeout.unwrap_or(upstream.connect_timeout),
             max_connections: upstream.max_connections,
             max_pending: upstream.max_pending,
-            outlier_detection,
+            outlier_detection: outlier_detection.map(Box::new),
             keepalive: None,
-            tls,
+            tls: tls.map(Box::new),
         }
     }
 

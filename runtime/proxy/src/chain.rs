@@ -10,7 +10,7 @@ use crate::{secure, unusable::Unusable};
 /// A chain at work. Shared by its listener and the flows that came in through it.
 #[derive(Debug)]
 pub(crate) struct Chain {
-    pub(crate) spec: FilterChain,
+    pub(crate) spec: Rc<FilterChain>,
     /// What it takes to terminate TLS, and what that was made from.
     pub(crate) tls: Option<(ServerContext, Materials)>,
     /// Connections that came in through it.
@@ -34,24 +34,26 @@ pub(crate) struct Rules {
 impl Rules {
     /// The rules of these chains. Chains that are as before are kept, with their connections and their sessions.
     pub(crate) fn new(
-        chains: &[FilterChain],
+        chains: &[Rc<FilterChain>],
         plan: &Plan,
         before: &Self,
         secure: &TlsOptions,
     ) -> Result<Self, Unusable> {
         let mut made = Vec::with_capacity(chains.len());
-        for spec in chains {
+        for (at, spec) in chains.iter().enumerate() {
             let materials = match &spec.tls {
                 Some(tls) => Some(secure::materials(plan, &tls.identity, &tls.trust)?),
                 None => None,
             };
-            let same = before.chains.iter().find(|chain| {
+            let is_same = |chain: &&Rc<Chain>| {
                 chain.spec == *spec
                     && chain.tls.as_ref().map(|(_, made_from)| made_from) == materials.as_ref()
-            });
-            made.push(match same {
+            };
+            // As a rule it is where it was.
+            let same = before.chains.get(at).filter(is_same);
+            made.push(match same.or_else(|| before.chains.iter().find(is_same)) {
                 Some(chain) => Rc::clone(chain),
-                None => Rc::new(Chain::new(spec.clone(), materials, secure)?),
+                None => Rc::new(Chain::new(Rc::clone(spec), materials, secure)?),
             });
         }
         Ok(Self {
@@ -68,7 +70,7 @@ impl Rules {
 
 impl Chain {
     fn new(
-        spec: FilterChain,
+        spec: Rc<FilterChain>,
         materials: Option<Materials>,
         secure: &TlsOptions,
     ) -> Result<Self, Unusable> {

@@ -1,9 +1,10 @@
 //! A cluster at work: its targets, whose turn it is, and who waits for its names.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, Ref, RefCell},
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    rc::Rc,
 };
 
 use crate::tls::ClientContext;
@@ -62,36 +63,30 @@ pub(crate) struct UpstreamContext {
 impl UpstreamContext {
     /// The context of a cluster; the one before, with its sessions, while nothing changed.
     pub(crate) fn new(
-        cluster: &plan::Cluster,
+        spec: &UpstreamTls,
         plan: &Plan,
-        before: Option<&Option<Self>>,
+        before: Option<&Self>,
         secure: &TlsOptions,
-    ) -> Result<Option<Self>, Unusable> {
-        let Some(spec) = &cluster.tls else {
-            return Ok(None);
-        };
+    ) -> Result<Self, Unusable> {
         let materials = secure::materials(plan, &spec.identity, std::slice::from_ref(&spec.trust))?;
-        let same = before
-            .and_then(Option::as_ref)
-            .filter(|known| known.spec == *spec && known.materials == materials);
+        let same = before.filter(|known| known.spec == *spec && known.materials == materials);
         let context = match same {
             Some(known) => known.context.clone(),
             None => secure::client(spec, &materials, secure)?,
         };
-        Ok(Some(Self {
+        Ok(Self {
             context,
             spec: spec.clone(),
             materials,
-        }))
+        })
     }
 }
 
 /// A cluster at work. Shared by the table and the flows that go to it, so that it outlives its place in the Plan.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    pub(crate) name: Box<str>,
-    spec: RefCell<plan::Cluster>,
-    tls: RefCell<Option<UpstreamContext>>,
+    spec: RefCell<Rc<plan::Cluster>>,
+    tls: RefCell<Option<Box<UpstreamContext>>>,
     targets: RefCell<Vec<Target>>,
     balancer: RefCell<Balancer>,
     outliers: RefCell<Outliers>,
@@ -110,10 +105,13 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(spec: plan::Cluster, tls: Option<UpstreamContext>, names: &Names) -> Self {
+    pub(crate) fn new(
+        spec: Rc<plan::Cluster>,
+        tls: Option<Box<UpstreamContext>>,
+        names: &Names,
+    ) -> Self {
         let targets = targets(&spec, names);
         Self {
-            name: spec.name.as_str().into(),
             spec: RefCell::new(spec),
             tls: RefCell::new(tls),
             targets: RefCell::new(targets),
@@ -131,18 +129,19 @@ impl Cluster {
     /// Takes over a new description; says whether it differs.
     pub(crate) fn update(
         &self,
-        spec: &plan::Cluster,
-        tls: Option<UpstreamContext>,
+        spec: &Rc<plan::Cluster>,
+        tls: Option<Box<UpstreamContext>>,
         names: &Names,
     ) -> bool {
         *self.tls.borrow_mut() = tls;
-        if *self.spec.borrow() == *spec {
+        // The new one even if it is equal: then there is one copy less.
+        let before = self.spec.replace(Rc::clone(spec));
+        if before == *spec {
             return false;
         }
         if spec.outlier_detection.is_none() {
             self.outliers.take();
         }
-        *self.spec.borrow_mut() = spec.clone();
         self.refresh(names);
         true
     }
@@ -202,8 +201,14 @@ impl Cluster {
         self.outliers.borrow().next_return()
     }
 
-    pub(crate) fn tls(&self) -> std::cell::Ref<'_, Option<UpstreamContext>> {
-        self.tls.borrow()
+    /// Makes what it takes to originate TLS as a new Plan says it, from what it takes now.
+    pub(crate) fn renewed(
+        &self,
+        spec: &UpstreamTls,
+        plan: &Plan,
+        secure: &TlsOptions,
+    ) -> Result<UpstreamContext, Unusable> {
+        UpstreamContext::new(spec, plan, self.tls.borrow().as_deref(), secure)
     }
 
     /// What makes TLS sessions to it; `None` where it has no TLS.
@@ -211,13 +216,18 @@ impl Cluster {
         self.tls.borrow().as_ref().map(|tls| tls.context.clone())
     }
 
-    pub(crate) fn spec(&self) -> std::cell::Ref<'_, plan::Cluster> {
-        self.spec.borrow()
+    pub(crate) fn spec(&self) -> Ref<'_, plan::Cluster> {
+        Ref::map(self.spec.borrow(), Rc::as_ref)
     }
 
-    /// The host names among the endpoints.
-    pub(crate) fn hosts(&self) -> Vec<String> {
-        hosts(&self.spec.borrow()).map(str::to_owned).collect()
+    /// Its name, which never changes.
+    pub(crate) fn name(&self) -> Ref<'_, str> {
+        Ref::map(self.spec.borrow(), |spec| spec.name.as_str())
+    }
+
+    /// Whether this is what the Plan says of it, to the last pointer.
+    pub(crate) fn is(&self, spec: &Rc<plan::Cluster>) -> bool {
+        Rc::ptr_eq(&self.spec.borrow(), spec)
     }
 
     /// Whether some targets are IPv4 and some IPv6, so that a network that carries only one of them shows.
@@ -312,7 +322,8 @@ impl Cluster {
     }
 }
 
-fn hosts(spec: &plan::Cluster) -> impl Iterator<Item = &str> {
+/// The host names among the endpoints.
+pub(crate) fn hosts(spec: &plan::Cluster) -> impl Iterator<Item = &str> {
     spec.endpoints
         .iter()
         .filter_map(|endpoint| match &endpoint.address {

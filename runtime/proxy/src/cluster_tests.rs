@@ -36,6 +36,10 @@ fn spec(endpoints: Vec<Endpoint>, discovery: Discovery) -> plan::Cluster {
     }
 }
 
+fn at_work(spec: plan::Cluster, names: &Names) -> Cluster {
+    Cluster::new(Rc::new(spec), None, names)
+}
+
 fn known(addresses: &[&str]) -> Resolution {
     Resolution::Known(
         addresses
@@ -61,7 +65,7 @@ fn every_address_of_every_name_is_a_target() {
         host("b.example", Health::Healthy),
     ];
     let mut names = Names::new();
-    let cluster = Cluster::new(spec(endpoints.clone(), Discovery::StrictDns), None, &names);
+    let cluster = at_work(spec(endpoints.clone(), Discovery::StrictDns), &names);
     assert_eq!(
         cluster.pick(&mut Tried::default(), CLIENT, |_| 0, &names),
         Err(NoTarget::Resolving)
@@ -77,7 +81,7 @@ fn every_address_of_every_name_is_a_target() {
     cluster.refresh(&names);
     assert_eq!(addresses(&cluster).len(), 3);
 
-    let logical = Cluster::new(spec(endpoints, Discovery::LogicalDns), None, &names);
+    let logical = at_work(spec(endpoints, Discovery::LogicalDns), &names);
     assert_eq!(
         addresses(&logical),
         ["[2001:db8::1]:443", "192.0.2.1:443"],
@@ -92,19 +96,18 @@ fn names_without_addresses_say_why() {
         "a.example".to_owned(),
         Resolution::Failed("no such name".to_owned()),
     );
-    let cluster = Cluster::new(
+    let cluster = at_work(
         spec(
             vec![host("a.example", Health::Healthy)],
             Discovery::StrictDns,
         ),
-        None,
         &names,
     );
     let refused = cluster.pick(&mut Tried::default(), CLIENT, |_| 0, &names);
     assert!(
         matches!(refused, Err(NoTarget::Unresolved(reason)) if reason.contains("no such name"))
     );
-    let cluster = Cluster::new(spec(vec![], Discovery::StrictDns), None, &names);
+    let cluster = at_work(spec(vec![], Discovery::StrictDns), &names);
     assert_eq!(
         cluster.pick(&mut Tried::default(), CLIENT, |_| 0, &names),
         Err(NoTarget::NoEndpoints)
@@ -113,7 +116,7 @@ fn names_without_addresses_say_why() {
 
 #[test]
 fn the_limit_of_connections_holds() {
-    let cluster = Cluster::new(spec(vec![], Discovery::StrictDns), None, &Names::new());
+    let cluster = at_work(spec(vec![], Discovery::StrictDns), &Names::new());
     assert_eq!((cluster.enter(), cluster.enter()), (Ok(()), Ok(())));
     assert_eq!(cluster.enter(), Err(Full::Connections(2)));
     cluster.abandon();
@@ -125,7 +128,7 @@ fn the_limit_of_connections_being_made_holds_and_those_made_do_not_count() {
     let mut spec = spec(vec![], Discovery::StrictDns);
     spec.max_connections = None;
     spec.max_pending = Some(1);
-    let cluster = Cluster::new(spec, None, &Names::new());
+    let cluster = at_work(spec, &Names::new());
     assert_eq!(cluster.enter(), Ok(()));
     assert_eq!(cluster.enter(), Err(Full::Pending(1)));
     let address = SocketAddr::from(([10, 0, 0, 1], 1));
@@ -148,11 +151,11 @@ fn a_cluster_is_usable_while_an_endpoint_is_healthy_and_not_left_out() {
         vec![endpoint(1, Health::Healthy), endpoint(2, Health::Unhealthy)],
         Discovery::StrictDns,
     );
-    spec.outlier_detection = Some(plan::OutlierDetection {
+    spec.outlier_detection = Some(Box::new(plan::OutlierDetection {
         consecutive_5xx: 1,
         ..plan::OutlierDetection::default()
-    });
-    let cluster = Cluster::new(spec, None, &names);
+    }));
+    let cluster = at_work(spec, &names);
     assert!(cluster.is_usable(&names));
     let until = cluster.note_failure(&address(1).into(), 0, |_| 0);
     cluster.refresh(&names);

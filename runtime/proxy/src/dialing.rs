@@ -97,7 +97,8 @@ impl Engine {
                 Full::Connections(most) => (Cause::ClusterLimit, most, "connections"),
                 Full::Pending(most) => (Cause::PendingLimit, most, "connections being made"),
             };
-            let detail = format_args!("cluster {} may have {most} {what}", cluster.name);
+            let name = cluster.name();
+            let detail = format_args!("cluster {name} may have {most} {what}");
             return self.refuse(ticket, cause, detail);
         }
         let mut hello = first;
@@ -195,7 +196,8 @@ impl Engine {
                 }
                 Err(NoTarget::NoEndpoints) => {
                     let cluster = Rc::clone(&dialing.cluster);
-                    let detail = format_args!("cluster {} has no endpoints", cluster.name);
+                    let name = cluster.name();
+                    let detail = format_args!("cluster {name} has no endpoints");
                     return self.fail(ticket, Cause::NoEndpoints, detail);
                 }
                 Err(NoTarget::Unresolved(reason)) => {
@@ -446,7 +448,7 @@ impl Engine {
         };
         let failure = dialing.failure.take();
         let silent: Vec<String> = silent.iter().map(ToString::to_string).collect();
-        let name = &cluster.name;
+        let name = cluster.name();
         match (failure, silent.as_slice()) {
             (Some((target, error)), []) => {
                 self.refuse(

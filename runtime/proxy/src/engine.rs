@@ -21,7 +21,7 @@ use sys::{
 
 use crate::tls::{Clock, Options as TlsOptions};
 use crate::{
-    cluster::Resolution,
+    cluster::{Resolution, hosts},
     event::{Cause, Counters, Event, Observer, add},
     flow::{Direction, Flow, Stage},
     options::Options,
@@ -172,7 +172,9 @@ impl Engine {
     /// Puts a Plan to work. Flows that it has no place for are cut.
     pub(crate) fn apply(&mut self, plan: &Plan) -> Result<Changes, Unfit> {
         let changes = self.table.apply(plan, &self.options.tcp, &self.secure)?;
-        self.leaves = secure::tell_clock(plan, &self.secure);
+        if changes.materials_changed {
+            self.leaves = secure::tell_clock(plan, &self.secure);
+        }
         for place in &changes.opened {
             let Some(listening) = self.table.listening(*place) else {
                 continue;
@@ -228,8 +230,8 @@ impl Engine {
         let concerned: Vec<_> = self
             .table
             .clusters
-            .values()
-            .filter(|cluster| cluster.hosts().iter().any(|host| host == name))
+            .iter()
+            .filter(|cluster| hosts(&cluster.spec()).any(|host| host == name))
             .map(Rc::clone)
             .collect();
         for cluster in concerned {

@@ -63,8 +63,8 @@ impl Engine {
         }
         if first.active.replace(course.at) != course.at {
             self.observer.observe(&Event::FailedOver {
-                cluster: &first.name,
-                to: &cluster.name,
+                cluster: &first.name(),
+                to: &cluster.name(),
                 back: course.at == 0,
             });
         }
@@ -164,7 +164,7 @@ impl Engine {
         cluster.refresh(&self.table.names);
         add(&self.counters.ejections, 1);
         self.observer.observe(&Event::EndpointEjected {
-            cluster: &cluster.name,
+            cluster: &cluster.name(),
             endpoint: target,
             lasting: crate::engine::TICK.saturating_mul(until.saturating_sub(self.now)),
         });
@@ -174,14 +174,14 @@ impl Engine {
     /// Lets endpoints return whose time is over.
     pub(crate) fn return_endpoints(&mut self) {
         let mut next: Option<u32> = None;
-        for cluster in self.table.clusters.values() {
+        for cluster in self.table.clusters.iter() {
             let returned = cluster.returned(self.now);
             if !returned.is_empty() {
                 cluster.refresh(&self.table.names);
             }
             for endpoint in &returned {
                 self.observer.observe(&Event::EndpointReturned {
-                    cluster: &cluster.name,
+                    cluster: &cluster.name(),
                     endpoint,
                 });
             }

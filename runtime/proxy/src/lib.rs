@@ -18,6 +18,7 @@
 mod accept;
 mod chain;
 mod cluster;
+mod clusters;
 mod dialing;
 mod engine;
 mod event;

@@ -180,7 +180,7 @@ impl Proxy {
     /// The host names of the Plan. Whoever resolves them tells [`Proxy::resolved`].
     #[must_use]
     pub fn host_names(&self) -> BTreeSet<String> {
-        self.engine.borrow().table.hosts()
+        self.engine.borrow().table.names.keys().cloned().collect()
     }
 
     /// What became of a host name: its addresses, or why there are none. A failure does not undo an earlier answer.

@@ -102,7 +102,7 @@ impl Engine {
                     .and_then(|session| session.peer())
                     .map(|id| &**id),
                 server_name: &server_name,
-                cluster: &cluster.name,
+                cluster: &cluster.name(),
                 upstream: &target,
             });
             flow.server_name = Some(server_name);
@@ -282,7 +282,7 @@ impl Engine {
             self.observer.observe(&Event::Closed {
                 client: flow.source,
                 server_name: flow.server_name.as_deref(),
-                cluster: &relaying.cluster.name,
+                cluster: &relaying.cluster.name(),
                 upstream: &relaying.target,
                 sent: relaying.out.carried,
                 received: relaying.back.carried,

@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::OwnedFd,
@@ -19,7 +18,8 @@ use sys::{
 use crate::tls::Options as TlsOptions;
 use crate::{
     chain::{Chain, Rules},
-    cluster::{Cluster, Names, Resolution, UpstreamContext},
+    cluster::{Cluster, Names},
+    clusters::Clusters,
     proxy::Unfit,
 };
 
@@ -65,9 +65,10 @@ pub(crate) enum Verdict {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     plan: Plan,
-    pub(crate) clusters: BTreeMap<String, Rc<Cluster>>,
+    pub(crate) clusters: Clusters,
     /// A listener keeps its place, which its epoll token names, for as long as it listens.
     pub(crate) listeners: Vec<Option<Listening>>,
+    /// The host names among the endpoints, which must be resolved.
     pub(crate) names: Names,
 }
 
@@ -84,6 +85,8 @@ pub(crate) struct Changes {
     pub(crate) clusters_changed: usize,
     /// Whether flows with TLS must be looked at again: who may come in, who is trusted.
     pub(crate) security_changed: bool,
+    /// Whether identities or roots are others.
+    pub(crate) materials_changed: bool,
 }
 
 impl Table {
@@ -105,24 +108,26 @@ impl Table {
             return Ok(changes);
         }
         // What can fail goes first: rules, TLS of clusters, sockets.
+        let same_materials =
+            plan.identities == self.plan.identities && plan.trust == self.plan.trust;
         let mut rules = Vec::with_capacity(plan.listeners.len());
         for wanted in &plan.listeners {
             let place = self
                 .place_of(wanted)
                 .and_then(|place| self.listeners.get(place)?.as_ref());
+            if same_materials && place.is_some() && self.plan.listeners.contains(wanted) {
+                rules.push(None);
+                continue;
+            }
             let none = RefCell::default();
             let before = place
                 .map_or(&none, |listening| &listening.listener.rules)
                 .borrow();
-            rules.push(Rules::new(&wanted.chains, plan, &before, secure).map_err(Unfit::Tls)?);
+            let made = Rules::new(&wanted.chains, plan, &before, secure);
+            rules.push(Some(made.map_err(Unfit::Tls)?));
         }
-        let mut contexts = Vec::with_capacity(plan.clusters.len());
-        for spec in &plan.clusters {
-            let before = self.clusters.get(&spec.name).map(|cluster| cluster.tls());
-            contexts.push(
-                UpstreamContext::new(spec, plan, before.as_deref(), secure).map_err(Unfit::Tls)?,
-            );
-        }
+        let prepared = self.clusters.prepare(plan, same_materials, secure);
+        let prepared = prepared.map_err(Unfit::Tls)?;
         let mut fresh = Vec::new();
         for wanted in &plan.listeners {
             if self.place_of(wanted).is_none() {
@@ -165,11 +170,16 @@ impl Table {
                 }
                 listener.name.borrow_mut().clone_from(&wanted.name);
                 listener.inspect.set(wanted.inspect);
-                *listener.rules.borrow_mut() = rules;
+                if let Some(rules) = rules {
+                    *listener.rules.borrow_mut() = rules;
+                    changes.security_changed = true;
+                }
             }
         }
-        self.apply_clusters(plan, contexts, &mut changes);
-        changes.security_changed = true;
+        changes.security_changed |= !same_materials || changes.closed > 0;
+        changes.materials_changed = !same_materials;
+        self.clusters
+            .apply(plan, prepared, &mut self.names, &mut changes);
         self.plan = plan.clone();
         Ok(changes)
     }
@@ -182,47 +192,6 @@ impl Table {
                 *place = None;
             }
         }
-    }
-
-    fn apply_clusters(
-        &mut self,
-        plan: &Plan,
-        contexts: Vec<Option<UpstreamContext>>,
-        changes: &mut Changes,
-    ) {
-        self.clusters.retain(|name, cluster| {
-            let stays = plan.cluster(name).is_some();
-            if !stays {
-                cluster.removed.set(true);
-                changes.clusters_removed = true;
-                changes.clusters_changed += 1;
-            }
-            stays
-        });
-        for (spec, context) in plan.clusters.iter().zip(contexts) {
-            let changed = match self.clusters.get(&spec.name) {
-                Some(cluster) => cluster.update(spec, context, &self.names),
-                None => {
-                    let cluster = Rc::new(Cluster::new(spec.clone(), context, &self.names));
-                    self.clusters.insert(spec.name.clone(), cluster);
-                    true
-                }
-            };
-            changes.clusters_changed += usize::from(changed);
-        }
-        let hosts = self.hosts();
-        self.names.retain(|name, _| hosts.contains(name));
-        for host in hosts {
-            self.names.entry(host).or_insert(Resolution::Pending);
-        }
-    }
-
-    /// The host names that must be resolved.
-    pub(crate) fn hosts(&self) -> BTreeSet<String> {
-        self.clusters
-            .values()
-            .flat_map(|cluster| cluster.hosts())
-            .collect()
     }
 
     /// Where a connection leads that came in through a listener. The name is lower case. `chance` gives a number below its

@@ -5,11 +5,11 @@ use std::time::Duration;
 use plan::{Balance, Discovery, Endpoint, EndpointAddress, Health, ServerNames, Traffic};
 
 use super::*;
-use crate::options::Options;
+use crate::{cluster::Resolution, options::Options};
 
-fn cluster(name: &str, port: u16) -> plan::Cluster {
+fn cluster(name: &str, port: u16) -> Rc<plan::Cluster> {
     let address = EndpointAddress::Socket(SocketAddr::from(([127, 0, 0, 1], port)));
-    plan::Cluster {
+    Rc::new(plan::Cluster {
         name: name.to_owned(),
         traffic: Traffic::Service,
         endpoints: vec![Endpoint {
@@ -26,11 +26,11 @@ fn cluster(name: &str, port: u16) -> plan::Cluster {
         outlier_detection: None,
         keepalive: None,
         tls: None,
-    }
+    })
 }
 
 fn listener(name: &str, address: &str) -> plan::Listener {
-    let chain = plan::FilterChain::passthrough;
+    let chain = |names, route| Rc::new(plan::FilterChain::passthrough(names, route));
     plan::Listener {
         name: name.to_owned(),
         address: Address::Inet(address.parse().unwrap()),
@@ -77,10 +77,10 @@ fn a_name_leads_by_the_chains_of_its_listener() {
     apply(&mut table, &plan());
     let listener = Rc::clone(&table.listening(0).unwrap().listener);
     assert!(
-        matches!(table.route(&listener, Some("x.dc2.td"), |_| 0), Verdict::To(_, cluster) if &*cluster.name == "dc2.td")
+        matches!(table.route(&listener, Some("x.dc2.td"), |_| 0), Verdict::To(_, cluster) if &*cluster.name() == "dc2.td")
     );
     assert!(
-        matches!(table.route(&listener, Some("api.td"), |_| 0), Verdict::To(_, cluster) if &*cluster.name == "api.td")
+        matches!(table.route(&listener, Some("api.td"), |_| 0), Verdict::To(_, cluster) if &*cluster.name() == "api.td")
     );
     assert!(
         matches!(table.route(&listener, Some("shut.td"), |_| 0), Verdict::Refused(reason) if reason == "shut")
@@ -97,7 +97,7 @@ fn what_stays_the_same_is_not_touched() {
     assert_eq!(apply(&mut table, &plan()).opened, [0, 1]);
     let before = (
         table.listening(0).unwrap().listener.address.clone(),
-        Rc::clone(&table.clusters["api.td"]),
+        Rc::clone(table.clusters.get("api.td").unwrap()),
     );
 
     let unchanged = apply(&mut table, &plan());
@@ -129,7 +129,7 @@ fn what_stays_the_same_is_not_touched() {
         "the socket is kept"
     );
     assert!(
-        Rc::ptr_eq(&table.clusters["api.td"], &before.1),
+        Rc::ptr_eq(table.clusters.get("api.td").unwrap(), &before.1),
         "flows see the new endpoints"
     );
     assert!(!before.1.removed.get());
@@ -159,6 +159,57 @@ fn a_listener_that_is_kept_has_its_new_name_and_one_that_is_lost_is_made_anew() 
 }
 
 #[test]
+fn names_of_hosts_are_kept_for_as_long_as_a_cluster_has_them() {
+    let with = |hosts: &[&str]| {
+        let mut cluster = cluster("api.td", 1);
+        let endpoint = |name: &&str| Endpoint {
+            address: EndpointAddress::Host {
+                name: (*name).to_owned(),
+                port: 80,
+            },
+            weight: 1,
+            health: Health::Healthy,
+        };
+        Rc::make_mut(&mut cluster).endpoints = hosts.iter().map(endpoint).collect();
+        Plan {
+            clusters: vec![cluster],
+            ..plan()
+        }
+    };
+    let mut table = Table::default();
+    apply(&mut table, &with(&["a", "b"]));
+    assert_eq!(table.names["a"], Resolution::Pending);
+    let address = "10.0.0.1".parse().unwrap();
+    let known = Resolution::Known(vec![address]);
+    table.names.insert("b".to_owned(), known.clone());
+    apply(&mut table, &with(&["b", "c"]));
+    let names: Vec<_> = table.names.keys().collect();
+    assert_eq!(names, ["b", "c"]);
+    assert_eq!(table.names["b"], known);
+    apply(&mut table, &plan());
+    assert!(table.names.is_empty());
+}
+
+#[test]
+fn flows_are_looked_at_again_only_where_who_may_come_in_can_have_changed() {
+    let mut table = Table::default();
+    assert!(apply(&mut table, &plan()).security_changed);
+    let mut next = plan();
+    next.clusters[0] = cluster("api.td", 9);
+    let changes = apply(&mut table, &next);
+    assert_eq!(changes.clusters_changed, 1);
+    assert!(!changes.security_changed && !changes.materials_changed);
+    Rc::make_mut(&mut next.listeners[0].chains[0]).max_connections = Some(1);
+    assert!(apply(&mut table, &next).security_changed);
+    next.trust.push(plan::TrustBundle {
+        trust_domain: "td".to_owned(),
+        roots: String::new(),
+    });
+    let changes = apply(&mut table, &next);
+    assert!(changes.security_changed && changes.materials_changed);
+}
+
+#[test]
 fn an_address_that_is_taken_changes_nothing() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut table = Table::default();
@@ -179,7 +230,10 @@ fn an_address_that_is_taken_changes_nothing() {
         (address, error.kind()),
         (taken.local_addr().unwrap().into(), io::ErrorKind::AddrInUse)
     );
-    assert_eq!((table.listeners.len(), table.clusters.len()), (2, 2));
+    assert_eq!(
+        (table.listeners.len(), table.clusters.iter().count()),
+        (2, 2)
+    );
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Plans to remember.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use plan::{
     Address, Balance, Cluster, Discovery, DownstreamTls, Endpoint, EndpointAddress, FilterChain,
-    Health, Identity, Inspect, Listener, OutlierDetection, Plan, Route, Secret, ServerNames,
-    TcpKeepalive, TlsParameters, Traffic, TrustBundle, UpstreamTls,
+    Health, Identity, Inspect, Listener, Plan, Route, Secret, ServerNames, TcpKeepalive,
+    TlsParameters, Traffic, TrustBundle, UpstreamTls,
     intentions::{Action, DefaultAction, Destination, Intention, Intentions, Name, Source},
 };
 use store::{LogForm, Process, Remembered, Tcp};
@@ -44,12 +44,12 @@ pub(crate) fn gateway(services: usize) -> Remembered {
             address: Address::Inet("0.0.0.0:8443".parse().unwrap()),
             mode: None,
             inspect: Inspect::ClientHello,
-            chains: vec![FilterChain::passthrough(
+            chains: vec![Rc::new(FilterChain::passthrough(
                 ServerNames::Any,
                 Route::SniCluster,
-            )],
+            ))],
         }],
-        clusters: clusters.collect(),
+        clusters: clusters.map(Rc::new).collect(),
         ..Plan::default()
     };
     Remembered {
@@ -108,12 +108,12 @@ pub(crate) fn everything() -> Remembered {
             Route::Weighted(vec![(9_900, name("api")), (100, "local_app".to_owned())]),
         ),
     ];
-    let listener = |name: &str, address: Address, inspect, chains| Listener {
+    let listener = |name: &str, address: Address, inspect, chains: Vec<FilterChain>| Listener {
         name: name.to_owned(),
         mode: address.inet().is_none().then_some(0o660),
         address,
         inspect,
-        chains,
+        chains: chains.into_iter().map(Rc::new).collect(),
     };
     let plain = Cluster {
         endpoints: vec![endpoint(EndpointAddress::Unix("/run/app".into()))],
@@ -138,19 +138,19 @@ pub(crate) fn everything() -> Remembered {
         max_connections: Some(7),
         failover: vec!["local_app".to_owned()],
         max_pending: Some(9),
-        outlier_detection: Some(OutlierDetection::default()),
+        outlier_detection: Some(Box::default()),
         keepalive: Some(TcpKeepalive {
             time: Duration::from_secs(60),
             interval: Duration::from_secs(10),
             probes: 6,
         }),
-        tls: Some(UpstreamTls {
+        tls: Some(Box::new(UpstreamTls {
             identity: "web".to_owned(),
             trust: TRUST_DOMAIN.to_owned(),
             server_name: name("api"),
             accepted: vec![format!("spiffe://{TRUST_DOMAIN}/ns/default/dc/dc1/svc/api")],
             parameters,
-        }),
+        })),
         ..cluster(&name("api"))
     };
     Remembered {
@@ -169,7 +169,7 @@ pub(crate) fn everything() -> Remembered {
                     passing,
                 ),
             ],
-            clusters: vec![reached, plain],
+            clusters: vec![Rc::new(reached), Rc::new(plain)],
             identities: Vec::new(),
             trust: vec![TrustBundle {
                 trust_domain: TRUST_DOMAIN.to_owned(),
