@@ -3,6 +3,7 @@
 use support::backend::Backend;
 use support::client::assert_echo;
 use support::lab::Gateway;
+use support::process::lictor;
 use support::wait;
 
 use crate::ground::{
@@ -50,12 +51,18 @@ fn carry_what_the_mode_says_at_every_level() {
             format!(r#"{{"Kind":"{kind}","Name":"{name}","MeshGateway":{{"Mode":"{mode}"}}}}"#);
         dc1.put("/v1/config", &body);
     };
-    let is = |mode: &str| {
+    let is = |mode: &str, decided: Option<&str>| {
         let said = format!("  mode       {mode}:");
-        wait::until_true(&format!("mode {mode}"), || {
+        let text = wait::until(&format!("mode {mode}"), || {
             let (_, text) = web.admin().get("/explain?upstream=db");
-            text.contains(&said) && !text.contains("none is known")
+            (text.contains(&said) && !text.contains("none is known")).then_some(text)
         });
+        if let Some(level) = decided {
+            assert!(
+                text.contains(&format!("\ndecided      by {level}\n")),
+                "{text}"
+            );
+        }
         let expected = match mode {
             "none" => [false, false],
             "local" => [true, true],
@@ -71,23 +78,76 @@ fn carry_what_the_mode_says_at_every_level() {
             (used == expected).then_some(live)
         })
     };
-    // From the lowest level up: each goes before those below.
-    drop(is("none"));
-    entry("proxy-defaults", "global", "remote");
-    drop(is("remote"));
-    entry("service-defaults", "web", "local");
-    drop(is("local"));
-    define(r#","MeshGateway":{"Mode":"none"}"#, "");
-    drop(is("none"));
-    define(
-        r#","MeshGateway":{"Mode":"none"}"#,
-        r#","MeshGateway":{"Mode":"remote"}"#,
-    );
-    let mut live = is("remote");
+    let said = |mode: &str| format!(r#","MeshGateway":{{"Mode":"{mode}"}}"#);
+    const NOBODY: &str =
+        "nothing said for the caller: service-defaults of the destination, or the default";
+    drop(is("none", Some(NOBODY)));
+    // From the lowest level up, every mode at every level: each goes before all that is said below.
+    let levels: [(&str, &dyn Fn(&str)); 5] = [
+        (NOBODY, &|mode| entry("service-defaults", "db", mode)),
+        ("proxy-defaults", &|mode| {
+            entry("proxy-defaults", "global", mode);
+        }),
+        ("service-defaults of the caller", &|mode| {
+            entry("service-defaults", "web", mode);
+        }),
+        ("service instance definition", &|mode| {
+            define(&said(mode), "");
+        }),
+        ("upstream definition", &|mode| {
+            define(&said("local"), &said(mode));
+        }),
+    ];
+    for (level, say) in levels {
+        for mode in ["remote", "none", "local"] {
+            say(mode);
+            // Where the level below says `local` too, either has decided.
+            drop(is(mode, Some(level).filter(|_| mode != "local")));
+        }
+    }
     // A mode that changes leads new flows another way and cuts none.
-    define("", r#","MeshGateway":{"Mode":"local"}"#);
-    drop(is("local"));
+    define("", &said("remote"));
+    let mut live = is("remote", Some("upstream definition"));
+    define("", &said("none"));
+    drop(is("none", Some("upstream definition")));
     assert_echo(&mut live, b"by the way it came");
+
+    // The same from the command line, with what every level says.
+    let admin = web.admin().0.to_string();
+    let output = lictor(&["explain", "--upstream", "db", "--admin", &admin]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    for part in [
+        "decided      by upstream definition\n",
+        "merged registration, this upstream says none\n",
+        "merged registration, its instance says local\n",
+        "service-defaults of the caller says local\n",
+        "proxy-defaults says local\n",
+        "target       db in dc2\n",
+        "none: directly to the instances\n",
+        "sni        db.default.dc2.internal.",
+    ] {
+        assert!(
+            output.status.success() && text.contains(part),
+            "{part}: {output:?}"
+        );
+    }
+    // What a gateway does with a name, which is not asked of Consul at all.
+    let name = text
+        .lines()
+        .find_map(|line| line.strip_prefix("  sni        "));
+    let name = name.expect("a server name");
+    for (gateway, result) in gateways
+        .iter()
+        .zip(["*.dc2.internal.", "db.default.dc2.internal."])
+    {
+        let admin = gateway.admin().0.to_string();
+        let output = lictor(&["explain", "--sni", name, "--admin", &admin]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            text.contains(result) && text.contains("forwarded unopened"),
+            "{output:?}"
+        );
+    }
 }
 
 #[test]

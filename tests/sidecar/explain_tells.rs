@@ -33,6 +33,30 @@ fn everything_that_decides_about_an_upstream_is_told() {
     let output = lictor(&arguments);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
+    // A process that runs says the same, and what becomes of a server name.
+    let running = file.start();
+    let admin = running.admin().0.to_string();
+    let output = lictor(&["explain", "--upstream", "api", "--admin", &admin]);
+    let by_process = String::from_utf8_lossy(&output.stdout);
+    let without_places = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with("mode "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        without_places(&by_process),
+        without_places(&said),
+        "{output:?}"
+    );
+    let output = lictor(&["explain", "--sni", "example.com", "--admin", &admin]);
+    let name = String::from_utf8_lossy(&output.stdout);
+    assert!(name.contains("server name  example.com\n"), "{output:?}");
+    let output = lictor(&["explain", "--upstream", "none", "--admin", &admin]);
+    let none = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(none, "no upstream has the destination none\n");
+    drop(running);
+    let output = lictor(&["explain", "--upstream", "api", "--admin", &admin]);
+    let nobody = String::from_utf8_lossy(&output.stderr);
+    assert!(nobody.contains("does a lictor run there"), "{output:?}");
     for part in [
         "mode         local by upstream definition",
         "chain        api in dc2, through the gateways here",

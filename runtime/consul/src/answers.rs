@@ -6,6 +6,7 @@
 pub mod authority;
 pub mod catalog;
 pub mod chain;
+pub mod defaults;
 pub mod instances;
 pub mod intentions;
 pub mod service;

@@ -9,19 +9,35 @@ use plan::{
     upstreams,
 };
 
-use crate::sidecar::Assembled;
+use crate::{
+    answers::service::Service,
+    assemble::sidecar_registration,
+    levels::{self, Entries},
+    sidecar::{Assembled, Sidecar},
+};
 
-/// Tells of the upstreams of that name, or of that service; of all when the name is empty.
+/// Tells of the upstreams of that name, or of that service; of all when the name is empty. `entries` is what the config entries
+/// say, of which Consul's answers show only what they come to.
 #[must_use]
-pub fn upstream(assembled: &Assembled, name: &str) -> String {
+pub fn upstream(sidecar: &Sidecar, name: &str, entries: &Entries) -> String {
     let mut text = String::new();
+    let assembled = &match sidecar.mesh() {
+        Ok(assembled) => assembled,
+        Err(why) => return format!("{}: {why}\n", sidecar.id()),
+    };
     let is_meant = |known: &str| {
         let service = known.split('?').next().unwrap_or_default();
         name.is_empty() || known == name || service == name
     };
     for upstream in &assembled.sidecar.upstreams {
         if is_meant(&upstream.name) {
-            describe(&mut text, upstream, assembled);
+            describe(
+                &mut text,
+                upstream,
+                assembled,
+                sidecar.registered(),
+                entries,
+            );
         }
     }
     for (refused, why) in assembled
@@ -39,13 +55,27 @@ pub fn upstream(assembled: &Assembled, name: &str) -> String {
     text
 }
 
-fn describe(text: &mut String, upstream: &Upstream, assembled: &Assembled) {
+fn describe(
+    text: &mut String,
+    upstream: &Upstream,
+    assembled: &Assembled,
+    registered: Option<&Service>,
+    entries: &Entries,
+) {
     let id = &assembled.sidecar.id;
     let _ = writeln!(
         text,
         "upstream     {} of {id}\nlistens      {}",
         upstream.name, upstream.listen
     );
+    if let Some(proxy) = registered.map(|service| &service.proxy) {
+        let mut all = proxy.upstreams.iter();
+        let found = all.find(|it| sidecar_registration::name(it) == upstream.name);
+        // The mode of a prepared query is not merged, and leads nowhere.
+        if let Some(found) = found.filter(|it| !it.query) {
+            levels::describe(text, found, proxy, entries);
+        }
+    }
     let sum: u64 = upstream
         .chain
         .splits

@@ -93,6 +93,11 @@ impl Follower {
         self.0.source.borrow().assembled()
     }
 
+    /// Calls `with` with the source as it is.
+    pub fn with_source<T>(&self, with: impl FnOnce(&Source) -> T) -> T {
+        with(&self.0.source.borrow())
+    }
+
     /// How many questions have no current answer.
     #[must_use]
     pub fn troubles(&self) -> usize {

@@ -220,7 +220,7 @@ fn word(text: &str) -> String {
     text.chars().filter(plain).collect()
 }
 
-fn path(start: &str, name: &str, end: &str) -> String {
+pub(crate) fn path(start: &str, name: &str, end: &str) -> String {
     let mut text = start.to_owned();
     encode(&mut text, name);
     text.push_str(end);

@@ -150,6 +150,18 @@ impl Sidecar {
         }
     }
 
+    /// The ID under which it is registered.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.registered.id
+    }
+
+    /// The registration, once it is known.
+    #[must_use]
+    pub fn registered(&self) -> Option<&service::Service> {
+        self.known.service(&self.registered)
+    }
+
     /// The own datacenter, as the leaf tells it: an agent before 1.9 does not say.
     fn datacenter(&self) -> Option<&str> {
         let proxy = self.known.service(&self.registered)?;

@@ -1,8 +1,8 @@
 //! The admin endpoint: a few pages over HTTP/1.1 that answer GET and change nothing.
 //!
 //! `/ready`, `/status` (what is known, and for how long), `/stats` (Prometheus text, also at `/metrics` and
-//! `/stats/prometheus`), `/listeners` and, of what Consul said, `/explain?upstream=NAME`. Meant for loopback: it
-//! asks for no credentials and tells nothing secret. Requests are bounded in size, time and number, and every answer
+//! `/stats/prometheus`), `/listeners`, and for `lictor explain --admin` `/explain?upstream=NAME` and `/explain?sni=NAME`. Meant
+//! for loopback: it asks for no credentials and tells nothing secret. Requests are bounded in size, time and number, and every answer
 //! closes its connection.
 
 use std::{
@@ -10,6 +10,7 @@ use std::{
     fmt::Write as _,
     io,
     net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
     rc::Rc,
     time::Duration,
 };
@@ -22,6 +23,7 @@ use smol::{
 };
 
 use crate::{
+    explain,
     learning::Learning,
     memory::{Age, Memory},
     outlook,
@@ -53,6 +55,7 @@ pub(crate) struct Told {
     pub(crate) state: Rc<State>,
     pub(crate) memory: Rc<Memory>,
     pub(crate) learning: Rc<Learning>,
+    pub(crate) files: Rc<[PathBuf]>,
 }
 
 /// Takes a metric: its name, its kind, what it is, its values by labels.
@@ -109,7 +112,7 @@ async fn answer(mut stream: Async<TcpStream>, told: &Told) -> io::Result<()> {
         }
         request.extend_from_slice(buffer.get(..count).unwrap_or_default());
     }
-    let (status, body) = page(&request, told);
+    let (status, body) = page(&request, told).await;
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
@@ -119,7 +122,7 @@ async fn answer(mut stream: Async<TcpStream>, told: &Told) -> io::Result<()> {
     stream.close().await
 }
 
-fn page(request: &[u8], told: &Told) -> (&'static str, String) {
+async fn page(request: &[u8], told: &Told) -> (&'static str, String) {
     let line = request
         .split(|byte| *byte == b'\r')
         .next()
@@ -140,17 +143,14 @@ fn page(request: &[u8], told: &Told) -> (&'static str, String) {
         b"/stats" | b"/metrics" | b"/stats/prometheus" => ("200 OK", stats(told)),
         b"/status" => ("200 OK", outlook::page(told)),
         b"/explain" => {
-            let name = path
-                .splitn(2, |byte| *byte == b'?')
-                .nth(1)
-                .unwrap_or_default();
-            let name = name.strip_prefix(b"upstream=").unwrap_or_default();
-            match told.learning.explain(&String::from_utf8_lossy(name)) {
-                text if text.is_empty() => (
-                    "404 Not Found",
-                    "Consul has named no such upstream\n".to_owned(),
+            let query = path.splitn(2, |byte| *byte == b'?').nth(1);
+            let query = String::from_utf8_lossy(query.unwrap_or_default());
+            match explain::page(&query, told).await {
+                Some(text) => ("200 OK", text),
+                None => (
+                    "400 Bad Request",
+                    "ask for upstream=NAME or sni=NAME\n".to_owned(),
                 ),
-                text => ("200 OK", text),
             }
         }
         b"/listeners" => {
@@ -162,7 +162,8 @@ fn page(request: &[u8], told: &Told) -> (&'static str, String) {
         }
         _ => (
             "404 Not Found",
-            "pages: /ready /status /stats /listeners /explain?upstream=NAME\n".to_owned(),
+            "pages: /ready /status /stats /listeners /explain?upstream=NAME /explain?sni=NAME\n"
+                .to_owned(),
         ),
     }
 }
@@ -174,6 +175,7 @@ fn stats(told: &Told) -> String {
         state,
         memory,
         learning,
+        ..
     } = told;
     let counters = proxy.counters();
     let mut body = String::with_capacity(2048);

@@ -156,9 +156,13 @@ pub(crate) struct Explain {
     #[argh(option, arg_name = "NAME")]
     pub(crate) upstream: Option<String>,
 
-    /// ask a blob or a state directory instead of files; for --sni
+    /// ask a blob or a state directory instead of files
     #[argh(option, arg_name = "BLOB")]
     pub(crate) blob: Option<PathBuf>,
+
+    /// ask the lictor that runs with this admin address, and what Consul told it
+    #[argh(option, arg_name = "IP:PORT")]
+    pub(crate) admin: Option<SocketAddr>,
 
     /// configuration files or directories
     #[argh(positional, arg_name = "FILE")]

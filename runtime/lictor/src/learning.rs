@@ -12,7 +12,7 @@ use std::{
 
 use config::{ConsulSettings, LogLevel};
 use consul::{
-    Assembled, Client, Follower, NotYet, Notice, Source, Watches, gateway::Gateway,
+    Assembled, Client, Entries, Follower, NotYet, Notice, Source, Watches, gateway::Gateway,
     registration::Fare, sidecar::Sidecar,
 };
 use dial::Resolver;
@@ -193,20 +193,25 @@ impl Learning {
     }
 
     /// What Consul said of the upstreams of that name.
-    pub(crate) fn explain(&self, upstream: &str) -> String {
+    pub(crate) async fn explain(&self, upstream: &str) -> String {
         let mut text = String::new();
         for proxy in &self.proxies {
             let Some(follower) = proxy.follower.get() else {
                 continue;
             };
-            match follower.assembled() {
-                Ok(Assembled::Sidecar(sidecar)) => {
-                    text.push_str(&consul::explain::upstream(&sidecar, upstream));
+            let service = follower.with_source(|source| match source {
+                Source::Sidecar(sidecar) => sidecar.registered().map(|it| it.proxy.service.clone()),
+                Source::Gateway(_) => None,
+            });
+            let entries = match (service, self.watches.get()) {
+                (Some(service), Some(watches)) => Entries::ask(watches.client(), &service).await,
+                _ => Entries::default(),
+            };
+            follower.with_source(|source| {
+                if let Source::Sidecar(sidecar) = source {
+                    text.push_str(&consul::explain::upstream(sidecar, upstream, &entries));
                 }
-                Ok(Assembled::Gateway(_)) => {}
-                // Writing to a String cannot fail.
-                Err(why) => drop(writeln!(text, "{}: {why}", proxy.wanted.name)),
-            }
+            });
             follower.questions(|question, trouble| {
                 if let Some(trouble) = trouble {
                     let _ = writeln!(

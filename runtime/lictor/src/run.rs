@@ -191,6 +191,7 @@ fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
                     state: Rc::clone(&state),
                     memory: Rc::clone(&memory),
                     learning: Rc::clone(&learning),
+                    files: files.as_slice().into(),
                 };
                 executor
                     .spawn(admin::serve(listener, Rc::clone(&executor), told))

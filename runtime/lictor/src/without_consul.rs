@@ -74,7 +74,7 @@ impl Learning {
 
     pub(crate) fn stop(&self) {}
 
-    pub(crate) fn explain(&self, _: &str) -> String {
+    pub(crate) async fn explain(&self, _: &str) -> String {
         String::new()
     }
 

@@ -92,6 +92,8 @@ pub struct Proxy {
     pub local_socket: String,
     /// `transparent`, `direct` or nothing.
     pub mode: String,
+    /// The mesh gateway mode of all upstreams, by all levels that the agent merges.
+    pub gateway_mode: String,
     /// `Config`, whose keys are read without regard to case.
     pub config: Config,
     /// What it reaches.
@@ -298,6 +300,7 @@ fn proxy(reader: &mut Reader<'_>) -> Read<Proxy> {
             "LocalServicePort" => proxy.local_port = value.port()?,
             "LocalServiceSocketPath" => proxy.local_socket = value.text()?,
             "Mode" => proxy.mode = value.text()?,
+            "MeshGateway" => proxy.gateway_mode = mode(value)?,
             "Config" => proxy.config = config(value)?,
             "Upstreams" => proxy.upstreams = value.items(upstream)?,
             "Expose" => value.object(&mut |key, value| {

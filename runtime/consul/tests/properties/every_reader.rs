@@ -1,6 +1,6 @@
 //! Every reader of answers, by one call: for the property tests and for the fuzz target.
 
-use consul::answers::{authority, catalog, chain, instances, intentions};
+use consul::answers::{authority, catalog, chain, defaults, instances, intentions};
 
 /// Reads a body in every way, and gives the refusals.
 ///
@@ -17,6 +17,7 @@ pub(crate) fn read_every_way(body: &[u8]) -> Vec<consul::NotUnderstood> {
         instances::by_datacenter(body).err(),
         instances::of_query(body).err(),
         chain::chain(body).err(),
+        defaults::defaults(body).err(),
         authority::roots(body).err(),
         authority::leaf(body).err(),
         intentions::matching(body, "db").err(),

@@ -1,7 +1,7 @@
 //! The sidecar of `web`, from nothing to a plan.
 
 use consul::{
-    NotYet, Question, Registered,
+    Entries, NotYet, Question, Registered,
     sidecar::{Assembled, Sidecar},
 };
 use plan::{Cluster, Health, Plan, Route, spiffe::SpiffeId};
@@ -30,6 +30,10 @@ fn learn(sidecar: &mut Sidecar, version: &str, unless: impl Fn(&Question) -> boo
         sidecar.learn(question, &body, index).expect("an answer");
         asked.push(question.clone());
     }
+}
+
+fn explained(sidecar: &Sidecar, upstream: &str) -> String {
+    consul::explain::upstream(sidecar, upstream, &Entries::default())
 }
 
 fn learned(version: &str) -> Assembled {
@@ -374,7 +378,7 @@ fn upstreams_at_a_peer_and_chains_that_lead_to_one_are_refused_by_name_and_reaso
             why.starts_with("it leads to peer beta") && why.contains("only over gRPC (xDS)"),
             "{name}: {why}"
         );
-        let told = consul::explain::upstream(&assembled, name);
+        let told = explained(&sidecar, name);
         assert!(told.contains(&format!("refused      {why}")), "{told}");
     }
 }
@@ -395,8 +399,9 @@ fn without_an_agent_the_registration_comes_from_the_catalog() {
 
 #[test]
 fn what_consul_said_of_an_upstream_is_explained() {
-    let assembled = learned("1.21");
-    let text = consul::explain::upstream(&assembled, "db");
+    let mut sidecar = web();
+    learn(&mut sidecar, "1.21", |_| false);
+    let text = explained(&sidecar, "db");
     assert!(
         text.contains("upstream     db of web-1-sidecar-proxy\n"),
         "{text}"
@@ -411,12 +416,12 @@ fn what_consul_said_of_an_upstream_is_explained() {
         "{text}"
     );
     assert!(!text.contains("cache"), "{text}");
-    let cache = consul::explain::upstream(&assembled, "cache");
+    let cache = explained(&sidecar, "cache");
     assert!(
         cache.contains("failover     cache-standby in dc2"),
         "{cache}"
     );
-    assert!(consul::explain::upstream(&assembled, "nosuch").is_empty());
+    assert!(explained(&sidecar, "nosuch").is_empty());
 }
 
 #[test]
