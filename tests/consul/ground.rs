@@ -83,6 +83,11 @@ pub(crate) fn register_gateway(agent: &Agent) {
 
 /// Starts lictor by these words and what this agent says; returns when it is ready.
 pub(crate) fn start(agent: &Agent, words: &[&str]) -> Gateway {
+    Gateway::start(launch(agent, words))
+}
+
+/// How it is started.
+pub(crate) fn launch(agent: &Agent, words: &[&str]) -> Launch {
     let home = Arc::new(TempDir::new());
     let state = home.file("state");
     std::fs::create_dir(&state).expect("a directory can be made");
@@ -94,7 +99,7 @@ pub(crate) fn start(agent: &Agent, words: &[&str]) -> Gateway {
     let address = agent.http().to_string();
     let words = words.iter().copied().chain(["--http-addr", &address]);
     let arguments = words.map(Into::into).chain([file]);
-    Gateway::start(Launch::with(arguments).beside(home))
+    Launch::with(arguments).beside(home)
 }
 
 /// The sidecar of the instance of a service.

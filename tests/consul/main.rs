@@ -17,5 +17,6 @@ mod ground;
 mod outages;
 mod reaching;
 mod registered;
+mod rights;
 mod sidecars;
 mod watches_survive;

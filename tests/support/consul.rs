@@ -197,6 +197,26 @@ impl Agent {
         text
     }
 
+    /// A token with these rules, as (accessor, secret).
+    pub fn token(&self, rules: &str) -> (String, String) {
+        let name = crate::temp::unique("policy").replace('.', "-");
+        let policy = serde_json::json!({"Name": name, "Rules": rules});
+        self.put("/v1/acl/policy", &policy.to_string());
+        let made = self.put(
+            "/v1/acl/token",
+            &format!(r#"{{"Policies":[{{"Name":"{name}"}}]}}"#),
+        );
+        let made: Value = serde_json::from_str(&made).expect("an answer is json");
+        let text = |key: &str| made[key].as_str().expect("it has one").to_owned();
+        (text("AccessorID"), text("SecretID"))
+    }
+
+    /// Deletes a token.
+    pub fn revoke(&self, accessor: &str) {
+        let gone = self.ask("DELETE", &format!("/v1/acl/token/{accessor}"), "");
+        assert_eq!(gone.expect("consul answers").0, 200);
+    }
+
     /// Registers a service of the catalog with a sidecar on this port, on a node of its own.
     pub fn register(&self, service: &str, port: u16) {
         let node = format!("node-{service}");

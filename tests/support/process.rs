@@ -95,7 +95,17 @@ impl Launch {
     ///
     /// # Panics
     /// When it ends instead, or says nothing within the deadline.
-    pub fn start(mut self) -> Lictor {
+    pub fn start(self) -> Lictor {
+        let mut lictor = self.begin();
+        lictor.wait_for_notice("READY=1");
+        lictor
+    }
+
+    /// Starts it, whether it will be ready or not.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn begin(mut self) -> Lictor {
         let notify = Notify::new(&self.home);
         let mut command = self.command();
         command
@@ -107,15 +117,13 @@ impl Launch {
             .spawn()
             .expect("lictor can be started");
         let log = Log::follow(child.stderr.take().expect("standard error is a pipe"));
-        let mut lictor = Lictor {
+        Lictor {
             child,
             log,
             notify,
             home: self.home,
             _beside: self.beside,
-        };
-        lictor.wait_for_notice("READY=1");
-        lictor
+        }
     }
 
     /// Starts it and waits until it ends by itself.

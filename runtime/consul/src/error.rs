@@ -34,8 +34,8 @@ pub enum Error {
     Busy(String),
     /// Another status, and what Consul says with it.
     Refused(u16, String),
-    /// An answer is empty that was not before, and the token may be why.
-    Filtered,
+    /// An answer is empty, and the token may be why: the rules that are missing.
+    Filtered(String),
     /// Too many watches.
     Full,
 }
@@ -43,12 +43,17 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(text, why) => write!(f, "{text:?} is no address of Consul's http api: {why}"),
+            Self::Address(text, why) => {
+                write!(f, "{text:?} is no address of Consul's http api: {why}")
+            }
             Self::Variable(name, why) => write!(f, "{name}: {why}"),
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Tls(why) => write!(f, "tls to Consul: {why}"),
             Self::Unreachable(address, error) => {
-                write!(f, "{address}: {error}; does an agent run there, and is its http api on?")
+                write!(
+                    f,
+                    "{address}: {error}; does an agent run there, and is its http api on?"
+                )
             }
             Self::Name(name) => write!(f, "{name} has no address now; does a nameserver know it?"),
             Self::Silent(address, after) => {
@@ -56,15 +61,22 @@ impl fmt::Display for Error {
             }
             Self::Http(address, error) => write!(f, "{address}: {error}"),
             Self::TooLong(most) => write!(f, "the answer is longer than {most} bytes"),
-            Self::Forbidden(said) => {
-                write!(f, "403 {said}; is the token the right one, and has it the rights?")
+            Self::Forbidden(said) if said.contains("ACL not found") => {
+                write!(
+                    f,
+                    "403 {said}; the token was deleted, has expired, or is of another cluster"
+                )
             }
+            Self::Forbidden(said) => write!(f, "403 {said}; the token has not the right"),
             Self::NotFound(said) => write!(f, "404 {said}"),
             Self::Busy(said) => write!(f, "Consul asks for patience: {said}"),
             Self::Refused(status, said) => write!(f, "{status} {said}"),
-            Self::Filtered => f.write_str(
-                "the answer is empty because the token may not see what is there; it needs service:read and node:read",
-            ),
+            Self::Filtered(rules) => {
+                write!(
+                    f,
+                    "there may be something, and the token may not see it; it needs {rules}"
+                )
+            }
             Self::Full => f.write_str("there are more watches than are kept at a time"),
         }
     }

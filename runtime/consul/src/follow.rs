@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    Event, Question, Watch, Watches,
+    Error, Event, Question, Watch, Watches,
     known::News,
     source::{Assembled, NotYet, Source},
 };
@@ -164,12 +164,13 @@ impl Inner {
                             state.learned = true;
                             state.old.extend(source.stale_after(question));
                         }
-                        None
+                        let missing = source.doubt(question).map(str::to_owned);
+                        missing.map(|rules| Error::Filtered(rules).to_string())
                     }
                     Err(error) => Some(format!("the answer is not understood: {error}")),
                 }
             }
-            Event::Failed(error) => Some(error.to_string()),
+            Event::Failed(error) => Some(question.trouble(error)),
             Event::Recovered => None,
         };
         match trouble {

@@ -20,6 +20,7 @@ use crate::{
     json::NotUnderstood,
     known::{Known, News},
     question::{ChainQuestion, Question},
+    rights,
     source::{NotYet, Registered},
 };
 
@@ -84,6 +85,14 @@ impl Gateway {
     /// It is no answer to that question; what was known stays.
     pub fn learn(&mut self, question: &Question, body: &[u8]) -> Result<News, NotUnderstood> {
         self.known.learn(question, body)
+    }
+
+    /// The rules that a token seems to miss after this answer: who may see all services sees Consul's own.
+    #[must_use]
+    pub fn doubt(&self, question: &Question) -> Option<&'static str> {
+        let names = self.known.names(&Question::Services);
+        let hidden = *question == Question::Services && names.iter().all(|name| name != CONSUL);
+        hidden.then_some(rights::SERVICES)
     }
 
     /// Forgets what is asked no more; to be called when a batch of answers has come.

@@ -29,6 +29,7 @@ mod known;
 mod levels;
 mod question;
 pub mod registration;
+mod rights;
 mod secure;
 mod settings;
 pub mod sidecar;

@@ -9,12 +9,13 @@ use std::{fmt::Write as _, net::IpAddr, rc::Rc, time::Duration};
 
 use smol::{Timer, channel};
 
-use crate::{Client, Error, Event, Question, Request, Watches};
+use crate::{Client, Error, Event, Question, Request, Watches, rights};
 
 /// A service as the agent is to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
     id: String,
+    name: String,
     body: String,
 }
 
@@ -85,6 +86,7 @@ impl MeshGateway {
         body.push_str("}}");
         Registration {
             id: self.id.clone(),
+            name: self.name.clone(),
             body,
         }
     }
@@ -109,7 +111,14 @@ impl Registration {
             body: Some(self.body.as_bytes()),
             within: PATIENCE,
         };
-        client.fetch(request, MAX_REPLY_BYTES).await.map(drop)
+        match client.fetch(request, MAX_REPLY_BYTES).await {
+            Ok(_) => Ok(()),
+            Err(Error::Forbidden(said)) => {
+                let rule = rights::service(&self.name, "write");
+                Err(Error::Forbidden(format!("{said}, it needs {rule}")))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Deregisters.

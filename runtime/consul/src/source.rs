@@ -69,6 +69,15 @@ impl Source {
         }
     }
 
+    /// The rules that a token seems to miss after this answer, which was taken all the same.
+    #[must_use]
+    pub fn doubt(&self, question: &Question) -> Option<&'static str> {
+        match self {
+            Self::Sidecar(_) => None,
+            Self::Gateway(gateway) => gateway.doubt(question),
+        }
+    }
+
     /// Forgets what is asked no more.
     pub fn forget(&mut self) {
         match self {

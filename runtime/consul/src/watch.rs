@@ -13,6 +13,7 @@
 //! ```
 
 mod digest;
+mod doubt;
 mod entry;
 mod lanes;
 mod parked;

@@ -411,10 +411,17 @@ impl Proxy {
                 learned.troubled = before.or_else(|| Some(Instant::now()));
                 learned.shown += 1;
                 if learned.shown <= SHOWN {
+                    // Nothing is, before Consul has answered for the first time.
+                    let stays = if learned.plan.is_some() {
+                        "; what it said last stays in force"
+                    } else {
+                        ""
+                    };
+                    let why = format_args!("{why}{stays}");
                     let fields: [Field<'_>; 3] = [
                         ("proxy", &self.wanted.name),
                         ("question", question),
-                        ("detail", why),
+                        ("detail", &why),
                     ];
                     log.line(LogLevel::Warn, "consul_lost", &fields);
                 }

@@ -8,7 +8,7 @@ use std::{env, time::Duration};
 use config::ConsulSettings;
 use consul::{
     Address, Client, Registered, Request, Settings, TlsFiles, TokenSource,
-    answers::catalog,
+    answers::{catalog, service::Service},
     registration::{MeshGateway, Registration},
 };
 
@@ -231,16 +231,31 @@ impl Wanted {
         });
         match (found.next(), found.next()) {
             (Some(service), None) => Ok(service.id.clone()),
-            (None, _) => Err(match &self.which {
-                Which::OnlyGateway => "the agent has no mesh gateway registered".to_owned(),
-                Which::Id(id) | Which::For(id) => {
-                    format!("the agent has no proxy of {id} registered")
-                }
-            }),
+            (None, _) => Err(self.not_found(client.has_token(), &services)),
             (Some(_), Some(_)) => Err(format!(
                 "the agent has several proxies for {}; name one by --proxy-id",
                 self.name
             )),
         }
+    }
+
+    /// What is not listed may be hidden: Consul leaves out what a token may not see.
+    fn not_found(&self, has_token: bool, services: &[Service]) -> String {
+        let (what, name) = match &self.which {
+            Which::OnlyGateway => ("mesh gateway".to_owned(), MESH_GATEWAY.to_owned()),
+            Which::Id(id) => (format!("proxy {id}"), "…".to_owned()),
+            Which::For(id) => {
+                let service = services.iter().find(|service| service.id == *id);
+                let name = service.map_or("…", |service| &service.name);
+                (format!("proxy of {id}"), format!("{name}-sidecar-proxy"))
+            }
+        };
+        let mut text = format!("the agent has no {what} registered");
+        if has_token {
+            text.push_str(&format!(
+                r#", or its token may not see it: it needs service "{name}" {{ policy = "read" }}"#
+            ));
+        }
+        text
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Event;
+use super::{Event, doubt::Before};
 use crate::{About, Error, Question, Traffic, Waiting};
 
 /// Names an entry for as long as it is there.
@@ -153,9 +153,13 @@ impl Entry {
         (method, path, self.body.clone())
     }
 
-    /// Whether this body has nothing in it while the last one had, so that one may doubt it.
-    pub(super) fn is_doubtful(&self, body: &[u8]) -> bool {
-        self.had_some && is_empty(body)
+    /// What was there before, when now there is nothing, so that one may doubt it.
+    pub(super) fn doubtful(&self, body: &[u8]) -> Option<Before> {
+        match self.known {
+            _ if !is_empty(body) => None,
+            None => Some(Before::Unknown),
+            Some(_) => Some(Before::Some).filter(|_| self.had_some),
+        }
     }
 
     /// Takes a good answer over and says when to ask next.
@@ -202,7 +206,7 @@ impl Entry {
         self.start_over();
         self.quiet = 0;
         let (first, most) = match error {
-            Error::Forbidden(_) | Error::Filtered => (FORBIDDEN, FORBIDDEN),
+            Error::Forbidden(_) | Error::Filtered(_) => (FORBIDDEN, FORBIDDEN),
             Error::NotFound(_) => (RETRY, NOT_FOUND),
             Error::Refused(400..=499, _) | Error::TooLong(_) => (FORBIDDEN, RETRY_MOST),
             _ => (RETRY, RETRY_MOST),

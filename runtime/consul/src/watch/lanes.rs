@@ -20,6 +20,7 @@ use smol::{
 
 use super::{
     Event,
+    doubt::Doubt,
     entry::{Entry, Id, Told},
     parked::Parked,
     token,
@@ -37,6 +38,7 @@ pub(super) struct Lanes {
     /// Tells the one who waits for what is due that there may be something new.
     stir: Sender<()>,
     pub(super) parked: Parked,
+    pub(super) doubt: Doubt,
 }
 
 /// Whether a lane blocks with the question that it has taken.
@@ -102,6 +104,7 @@ impl Lanes {
             stopped: Cell::new(false),
             stir,
             parked: Parked::default(),
+            doubt: Doubt::default(),
         });
         lanes
             .executor
@@ -207,6 +210,11 @@ impl Lanes {
             .count()
     }
 
+    /// Whether there are more questions than may block.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.would_block() > self.most_blocking()
+    }
+
     pub(super) fn most_blocking(&self) -> usize {
         let budget = self.client.budget();
         budget - 1 - (budget / 8).max(1)
@@ -284,7 +292,7 @@ impl Lanes {
 
     async fn ask(&self, id: Id) {
         // Those that are parked wait for nobody's connection.
-        let crowded = !self.parked.watches() && self.would_block() > self.most_blocking();
+        let crowded = !self.parked.watches() && self.is_crowded();
         let asked = self.entries.borrow_mut().get(id).map(|entry| {
             entry.stale = false;
             let wait = entry.wait(crowded);
@@ -318,10 +326,10 @@ impl Lanes {
         let Some(mut answer) = future::or(given_up, send).await else {
             return self.again(id);
         };
-        let doubtful = |entry: &mut Entry| entry.is_doubtful(&text);
-        if let Ok(about) = &answer
-            && self.entries.borrow_mut().get(id).is_some_and(doubtful)
-            && let Err(error) = self.confirm(about).await
+        let doubtful = |entry: &mut Entry| entry.doubtful(&text);
+        let doubt = self.entries.borrow_mut().get(id).and_then(doubtful);
+        if let (Ok(about), Some(before)) = (&answer, doubt)
+            && let Err(error) = self.believe(&path, about, before).await
         {
             answer = Err(error);
         }
@@ -343,27 +351,6 @@ impl Lanes {
         };
         drop(entries);
         drop(gone);
-    }
-
-    /// Whether an answer that is suddenly empty may be believed: an old Consul says nothing else to a token that was revoked.
-    async fn confirm(&self, about: &About) -> Result<(), Error> {
-        if about.filtered {
-            return Err(Error::Filtered);
-        }
-        if !self.client.has_token() {
-            return Ok(());
-        }
-        let request = Request {
-            method: "GET",
-            path: "/v1/acl/token/self",
-            body: None,
-            within: SLACK,
-        };
-        match self.client.fetch(request, MAX_TOKEN_BYTES).await {
-            // 401: there are no ACLs.
-            Ok(_) | Err(Error::Refused(401, _)) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     fn tell(&self, id: Id, answer: Result<About, Error>, body: &[u8], traffic: &Traffic) {
@@ -467,6 +454,3 @@ pub(super) const SLACK: Duration = Duration::from_secs(15);
 
 /// The longest answer: some 4,000 instances of one service.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
-
-/// What a token says of itself, with its policies.
-const MAX_TOKEN_BYTES: usize = 64 * 1024;

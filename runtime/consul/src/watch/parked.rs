@@ -25,7 +25,7 @@ use super::{
     digest::{Digest, Digests},
     lanes::{Lanes, SLACK},
 };
-use crate::{Error, Request, Traffic};
+use crate::{Error, Request, Traffic, rights};
 
 #[derive(Default)]
 pub(super) struct Parked {
@@ -205,7 +205,11 @@ async fn read_through(lanes: &Lanes) -> Result<Reading, Error> {
         .map_err(|why| Error::Refused(200, why.to_string()))?;
     let index = about.index.unwrap_or_default();
     if about.filtered || index == 0 {
-        return Err(Error::Filtered);
+        return Err(Error::Filtered(format!(
+            "{}, {}",
+            rights::SERVICES,
+            rights::NODES
+        )));
     }
     let parked = &lanes.parked;
     let before = parked.digests.replace(digests);

@@ -2,10 +2,15 @@
 //!
 //! A query that blocks was let in once, and Consul does not look at its token again until something changes: one with more
 //! rights would show no more for minutes, and one that was revoked would go on. So all questions are asked anew, those that
-//! block too. What is given up keeps its place among Consul's connections until its wait is over, so this is done once a
-//! minute at most.
+//! block too. What is given up keeps its place among Consul's connections until its wait is over, so this is done a few times
+//! a minute at most.
 
-use std::{io, path::Path, rc::Weak, time::Duration};
+use std::{
+    io,
+    path::Path,
+    rc::Weak,
+    time::{Duration, Instant},
+};
 
 use smol::{Async, Timer};
 use sys::inotify::Watch;
@@ -20,6 +25,7 @@ pub(super) async fn watch(lanes: Weak<Lanes>) {
         return;
     };
     let mut known = token::version(&path).ok();
+    let mut given_up = (0, Instant::now());
     loop {
         // Before the file is looked at, so that no change falls in between.
         let noticed = Watch::new(&[&path]).and_then(Async::new);
@@ -30,9 +36,12 @@ pub(super) async fn watch(lanes: Weak<Lanes>) {
             };
             if lanes.client().has_token() {
                 known = now;
-                let given_up = lanes.start_over();
+                if given_up.1.elapsed() > AGAIN {
+                    given_up = (0, Instant::now());
+                }
+                given_up.0 += lanes.start_over();
                 drop(lanes);
-                if given_up > 0 {
+                if given_up.0 > MOST {
                     Timer::after(AGAIN).await;
                     continue;
                 }
@@ -66,3 +75,6 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// As long as the shortest waits.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// Queries that are given up within that time before it is waited: a third of what Consul allows an address.
+const MOST: usize = 64;

@@ -132,6 +132,35 @@ fn an_answer_that_is_suddenly_empty_is_believed_only_to_a_token_that_lives() {
 }
 
 #[test]
+fn where_there_is_nothing_at_first_the_token_may_be_why() {
+    let given = || TokenSource::Given(Zeroizing::new("t".to_owned()));
+    for (nodes, chain, expected) in [
+        (
+            (200, "[]"),
+            (200, "{}"),
+            r#"it needs node_prefix "" { policy = "read" }"#,
+        ),
+        (
+            (200, r#"[{"Node":"n1"}]"#),
+            (403, "Permission denied"),
+            r#"it needs service "api-sidecar-proxy" { policy = "read" }"#,
+        ),
+        ((200, r#"[{"Node":"n1"}]"#), (200, r#"{"Chain":{}}"#), "[]"),
+        // What cannot be looked at tells nothing.
+        ((500, "no leader"), (500, "no leader"), "[]"),
+    ] {
+        with(given(), 32, |consul, watches| async move {
+            consul.say("/v1/catalog/nodes", nodes.0, nodes.1);
+            consul.say("/v1/discovery-chain/api-sidecar-proxy", chain.0, chain.1);
+            consul.say(PATH, 200, "[]");
+            let (_watch, told) = watch(&watches, &instances("api"));
+            until(|| told.borrow().len() == 1).await;
+            assert!(told.borrow()[0].ends_with(expected), "{told:?}");
+        });
+    }
+}
+
+#[test]
 fn answers_that_come_fast_are_fetched_with_pauses() {
     with(TokenSource::Anonymous, 32, |consul, watches| async move {
         consul.say(PATH, 200, "[0]");
