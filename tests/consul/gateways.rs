@@ -11,6 +11,9 @@ use crate::ground::{
     upstream,
 };
 
+/// A level where a mode can be said: its name, and saying it.
+type Level<'a> = (&'a str, &'a dyn Fn(&str));
+
 /// How many connections a gateway has carried.
 fn carried(gateway: &Gateway) -> f64 {
     gateway.stats().value("lictor_connections_total")
@@ -83,7 +86,7 @@ fn carry_what_the_mode_says_at_every_level() {
         "nothing said for the caller: service-defaults of the destination, or the default";
     drop(is("none", Some(NOBODY)));
     // From the lowest level up, every mode at every level: each goes before all that is said below.
-    let levels: [(&str, &dyn Fn(&str)); 5] = [
+    let levels: [Level<'_>; 5] = [
         (NOBODY, &|mode| entry("service-defaults", "db", mode)),
         ("proxy-defaults", &|mode| {
             entry("proxy-defaults", "global", mode);
@@ -173,6 +176,8 @@ fn take_over_when_the_datacenter_has_no_healthy_instance_and_give_back() {
         sidecar(&dc1, "db"),
         sidecar(&dc2, "db"),
         sidecar(&dc1, "web"),
+    ];
+    let gateways = [
         start(&dc1, &["--gateway", "mesh"]),
         start(&dc2, &["--gateway", "mesh"]),
     ];
@@ -191,8 +196,19 @@ fn take_over_when_the_datacenter_has_no_healthy_instance_and_give_back() {
             try_flow(listen).is_some() && backend.accepted() > before
         });
     };
+    assert_eq!(gateways.each_ref().map(carried), [0.0, 0.0]);
     maintenance(true);
     leads_to(&there);
+    let by_gateways = gateways.each_ref().map(carried);
+    assert!(
+        by_gateways[0] >= 1.0 && by_gateways[1] >= 1.0,
+        "{by_gateways:?}"
+    );
     maintenance(false);
     leads_to(&here);
+    let by_gateways = gateways.each_ref().map(carried);
+    for _ in 0..10 {
+        drop(flow(listen));
+    }
+    assert_eq!(gateways.each_ref().map(carried), by_gateways);
 }

@@ -38,16 +38,29 @@ pub(crate) fn register_at(
     sidecar: SocketAddr,
     proxy: &str,
 ) {
+    let id = format!("{service}-1");
+    register_instance(agent, service, &id, (app, sidecar), proxy, "");
+}
+
+/// The same, as an instance of this ID; `more` is of the sidecar itself, begun with a comma.
+pub(crate) fn register_instance(
+    agent: &Agent,
+    service: &str,
+    id: &str,
+    (app, sidecar): (SocketAddr, SocketAddr),
+    proxy: &str,
+    more: &str,
+) {
     let (ip, port) = (app.ip(), app.port());
     agent.put(
         "/v1/agent/service/register",
-        &format!(r#"{{"Name":"{service}","ID":"{service}-1","Address":"{ip}","Port":{port}}}"#),
+        &format!(r#"{{"Name":"{service}","ID":"{id}","Address":"{ip}","Port":{port}}}"#),
     );
     agent.put(
         "/v1/agent/service/register",
         &format!(
-            r#"{{"Kind":"connect-proxy","Name":"{service}-sidecar-proxy","ID":"{service}-1-sidecar-proxy","Address":"{}","Port":{},
-            "Proxy":{{"DestinationServiceName":"{service}","DestinationServiceID":"{service}-1",
+            r#"{{"Kind":"connect-proxy","Name":"{service}-sidecar-proxy","ID":"{id}-sidecar-proxy","Address":"{}","Port":{}{more},
+            "Proxy":{{"DestinationServiceName":"{service}","DestinationServiceID":"{id}",
                 "LocalServiceAddress":"{ip}","LocalServicePort":{port}{proxy}}}}}"#,
             sidecar.ip(),
             sidecar.port(),

@@ -11,6 +11,7 @@
 )]
 
 mod asking;
+mod chains;
 mod few_connections;
 mod gateways;
 mod ground;
