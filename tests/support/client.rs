@@ -82,6 +82,32 @@ pub fn assert_echo(stream: &mut TcpStream, bytes: &[u8]) {
     assert!(back == bytes, "other bytes came back");
 }
 
+/// A connection to an echoing service, by an upstream of a sidecar, if that works now.
+pub fn try_echo(address: SocketAddr) -> Option<TcpStream> {
+    try_with(address, b"hello")
+}
+
+/// The same through a gateway, by a server name.
+pub fn try_echoing(address: SocketAddr, server_name: &str) -> Option<TcpStream> {
+    try_with(address, &Hello::to(server_name).bytes())
+}
+
+fn try_with(address: SocketAddr, first: &[u8]) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    patient(&stream);
+    says_back(&mut stream, first).then_some(stream)
+}
+
+/// Whether a connection to an echoing service still is one.
+pub fn echoes(stream: &mut TcpStream) -> bool {
+    says_back(stream, b"still there")
+}
+
+fn says_back(stream: &mut TcpStream, bytes: &[u8]) -> bool {
+    let mut back = vec![0; bytes.len()];
+    stream.write_all(bytes).is_ok() && stream.read_exact(&mut back).is_ok() && back == bytes
+}
+
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {

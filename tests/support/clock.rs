@@ -33,9 +33,24 @@ impl WrongClock {
 
     /// In the first minute of 1970.
     pub fn in_1970() -> Self {
+        Self::by(Self::to_1970())
+    }
+
+    /// How far it is to the first minute of 1970.
+    pub fn to_1970() -> i64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.expect("this machine's clock is right").as_secs();
-        Self::by(5 - i64::try_from(now).expect("a time"))
+        5 - i64::try_from(now).expect("a time")
+    }
+
+    /// Another one, right at first.
+    pub fn another(&self) -> Self {
+        let home = TempDir::new();
+        let library = |home: &TempDir| home.file("clock.so");
+        std::fs::copy(library(&self.0), library(&home)).expect("a file can be copied");
+        let clock = Self(home);
+        clock.set(0);
+        clock
     }
 
     /// Lets it jump.

@@ -29,6 +29,8 @@ pub struct Settings<'a> {
     pub acl: bool,
     /// The agent's whole configuration beside ours, as JSON.
     pub more: &'a str,
+    /// The address that it has to itself; without one, one of the loopback network.
+    pub ip: Option<Ipv4Addr>,
 }
 
 /// An agent that runs. It is killed when the value goes.
@@ -63,7 +65,7 @@ impl Agent {
         let mut agent = Self {
             child: None,
             home: TempDir::new(),
-            ports: Ports::free(),
+            ports: settings.ip.map_or_else(Ports::free, Ports::free_at),
             acl: settings.acl,
         };
         agent.home.write("consul.json", agent.config(settings));
@@ -280,7 +282,10 @@ impl Ports {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let [.., high, low] = process.to_be_bytes();
         let last = u8::try_from(number % 250).unwrap_or_default() + 1;
-        let ip = Ipv4Addr::new(127, high | 64, low, last);
+        Self::free_at(Ipv4Addr::new(127, high | 64, low, last))
+    }
+
+    fn free_at(ip: Ipv4Addr) -> Self {
         let listeners: Vec<TcpListener> = (0..4)
             .map(|_| TcpListener::bind((ip, 0)).expect("a port is free"))
             .collect();

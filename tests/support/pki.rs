@@ -128,7 +128,8 @@ impl Mesh {
         format!("pri-1a2b3c4d.consul.ca.{}.consul", self.short())
     }
 
-    pub(crate) fn root_key(&self) -> PathBuf {
+    /// The root's key, PEM.
+    pub fn root_key(&self) -> PathBuf {
         self.home.file("root.key")
     }
 

@@ -98,6 +98,16 @@ impl Follower {
         with(&self.0.source.borrow())
     }
 
+    /// Whether every question was answered once, or found to have no answer now.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let (source, state) = (self.0.source.borrow(), self.0.state.borrow());
+        let wanted = source.wanted();
+        wanted
+            .iter()
+            .all(|question| source.has(question) || state.troubles.contains_key(question))
+    }
+
     /// How many questions have no current answer.
     #[must_use]
     pub fn troubles(&self) -> usize {

@@ -95,6 +95,12 @@ impl Gateway {
         hidden.then_some(rights::SERVICES)
     }
 
+    /// Whether there is an answer to that question.
+    #[must_use]
+    pub fn has(&self, question: &Question) -> bool {
+        self.known.has(question)
+    }
+
     /// Forgets what is asked no more; to be called when a batch of answers has come.
     pub fn forget(&mut self) {
         self.known.keep(&self.wanted());

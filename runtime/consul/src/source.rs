@@ -78,6 +78,15 @@ impl Source {
         }
     }
 
+    /// Whether there is an answer to that question.
+    #[must_use]
+    pub fn has(&self, question: &Question) -> bool {
+        match self {
+            Self::Sidecar(sidecar) => sidecar.has(question),
+            Self::Gateway(gateway) => gateway.has(question),
+        }
+    }
+
     /// Forgets what is asked no more.
     pub fn forget(&mut self) {
         match self {

@@ -4,7 +4,7 @@
 //! error of Consul's changes nothing that is in force; it is told, once for each spell of trouble, with what can be checked.
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     fmt::Write as _,
     rc::Rc,
     time::{Duration, Instant},
@@ -23,6 +23,7 @@ use smol::{LocalExecutor, Timer, future};
 use crate::{
     admin::Metric,
     command::Run,
+    filled::filled,
     log::{Field, Log},
     plans,
     wanted::{self, Role, Wanted},
@@ -48,12 +49,16 @@ pub(crate) struct Learning {
     watches: OnceCell<Watches>,
     /// What the files say.
     local: RefCell<Plan>,
+    /// What is remembered, while not all of it is known again.
+    remembered: RefCell<Option<Plan>>,
 }
 
 struct Proxy {
     wanted: Wanted,
     follower: OnceCell<Follower>,
     learned: RefCell<Learned>,
+    /// Whether what is in force has something from memory.
+    filled: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -80,12 +85,14 @@ impl Learning {
             wanted,
             follower: OnceCell::new(),
             learned: RefCell::default(),
+            filled: Cell::default(),
         });
         Ok(Self {
             proxies: proxies.collect(),
             settings: RefCell::default(),
             watches: OnceCell::new(),
             local: RefCell::default(),
+            remembered: RefCell::default(),
         })
     }
 
@@ -131,6 +138,21 @@ impl Learning {
         proxies.all(|proxy| proxy.learned.borrow().plan.is_some())
     }
 
+    /// Notes what is remembered, which what is not known yet is taken from.
+    pub(crate) fn start_from(&self, remembered: Plan) {
+        self.remembered.replace(Some(remembered));
+    }
+
+    /// Whether all questions have an answer.
+    fn is_whole(&self) -> bool {
+        let mut proxies = self.proxies.iter();
+        proxies.all(|proxy| {
+            let mut follower = proxy.follower.get().into_iter();
+            proxy.learned.borrow().plan.is_some()
+                && follower.all(|it| it.troubles() == 0 && it.is_settled())
+        })
+    }
+
     /// Notes what the files say, which what is learned is joined with.
     pub(crate) fn set_local(&self, local: &Plan) {
         if self.count() > 0 {
@@ -152,9 +174,18 @@ impl Learning {
             .proxies
             .iter()
             .map(|proxy| proxy.learned.borrow().plan.clone());
-        with(&plans::join(
-            std::iter::once(local.clone()).chain(learned.flatten()),
-        ))
+        let joined = plans::join(std::iter::once(local.clone()).chain(learned.flatten()));
+        if self.remembered.borrow().is_some() && self.is_whole() {
+            self.remembered.take();
+        }
+        let remembered = self.remembered.borrow();
+        for proxy in &self.proxies {
+            proxy.filled.set(remembered.is_some());
+        }
+        match &*remembered {
+            Some(remembered) => with(&filled(joined, remembered)),
+            None => with(&joined),
+        }
     }
 
     /// How long ago the first question was lost that has no current answer.
@@ -300,7 +331,9 @@ impl Proxy {
                 self.tell(&notice, log, turned);
             }
             match follower.assembled() {
-                // To refuse everyone for a moment at the start would be worse than to start a moment later.
+                // To refuse everyone for a moment at the start would be worse than to start a moment later, and so would it be to
+                // remember a part.
+                Ok(_) if self.learned.borrow().plan.is_none() && !follower.is_settled() => {}
                 Ok(Assembled::Sidecar(sidecar))
                     if sidecar.is_provisional
                         && follower.troubles() == 0
@@ -356,7 +389,7 @@ impl Proxy {
             self.say(why.collect(), "upstream_refused", log);
         }
         let plan = assembled.plan();
-        if self.learned.borrow().plan.as_ref() == Some(&plan) {
+        if self.learned.borrow().plan.as_ref() == Some(&plan) && !self.filled.get() {
             return;
         }
         let (listeners, clusters) = (plan.listeners.len(), plan.clusters.len());

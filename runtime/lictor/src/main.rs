@@ -8,6 +8,8 @@ mod blobs;
 mod check;
 mod command;
 mod explain;
+#[cfg(feature = "consul")]
+mod filled;
 mod job;
 mod keyless;
 #[cfg_attr(not(feature = "consul"), path = "without_consul.rs")]

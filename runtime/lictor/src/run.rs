@@ -133,7 +133,13 @@ fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
     let consul = !stale && learning.count() > 0;
     let before = consul.then(|| memory.recall(&log, &"Consul has not answered yet"));
     let mut applied = match before.flatten() {
-        Some(before) => proxy.apply(&before.plan),
+        Some(before) => {
+            let applied = proxy.apply(&before.plan);
+            if applied.is_ok() {
+                learning.start_from(before.plan);
+            }
+            applied
+        }
         None => proxy.apply(&job.plan),
     };
     if applied.is_err() && consul && memory.age().is_some() {
@@ -284,10 +290,6 @@ impl Running {
 
     /// Puts what Consul said to work beside what the files say.
     fn take_learned(&self) -> Result<(), String> {
-        if !self.learning.is_complete() && self.memory.age().is_some() {
-            // A part of what is known now would take away what is remembered of the rest.
-            return Ok(());
-        }
         let listened = self.proxy.listeners();
         let plan = self.learning.joined();
         self.proxy.apply(&plan).map_err(|unfit| unfit.to_string())?;

@@ -103,13 +103,13 @@ impl ServerContext {
         Ok(Session::server(connection, verifier, clock))
     }
 
-    /// Whether a client whose session was made under another context would be let in under this one.
+    /// Whether a client whose session was made under another context would have been let in under this one then.
     ///
     /// # Errors
     ///
     /// Why it would be refused.
     pub fn still_accepts(&self, session: &Session) -> Result<(), Error> {
-        session.verify_with(&self.verifier, &self.clock)
+        session.verify_with(&self.verifier)
     }
 }
 
@@ -189,12 +189,12 @@ impl ClientContext {
         Ok(Session::client(connection, verifier, clock))
     }
 
-    /// Whether a server whose session was made under another context would be accepted under this one.
+    /// Whether a server whose session was made under another context would have been accepted under this one then.
     ///
     /// # Errors
     ///
     /// Why it would be refused.
     pub fn still_accepts(&self, session: &Session) -> Result<(), Error> {
-        session.verify_with(&self.verifier, &self.clock)
+        session.verify_with(&self.verifier)
     }
 }

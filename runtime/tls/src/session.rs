@@ -18,8 +18,10 @@ use std::{mem, ops::ControlFlow, sync::Arc};
 
 use plan::spiffe::SpiffeId;
 use rustls::{
-    CipherSuite, CommonState, HandshakeKind, ProtocolVersion, client::UnbufferedClientConnection,
-    pki_types::CertificateDer, server::UnbufferedServerConnection,
+    CipherSuite, CommonState, HandshakeKind, ProtocolVersion,
+    client::UnbufferedClientConnection,
+    pki_types::{CertificateDer, UnixTime},
+    server::UnbufferedServerConnection,
 };
 
 #[cfg(feature = "ktls")]
@@ -52,6 +54,8 @@ pub struct Session {
     /// Present while there are bytes of the peer that could not be used yet.
     kept: Option<Box<Kept>>,
     handshake: Handshake,
+    /// When the peer's certificates were looked at.
+    begun: UnixTime,
     peer_closed: bool,
     closed: bool,
 }
@@ -84,6 +88,7 @@ impl Session {
         Self {
             connection,
             kept: None,
+            begun: clock.now(),
             handshake: Handshake::Running(verifier, clock),
             peer_closed: false,
             closed: false,
@@ -369,24 +374,27 @@ impl Session {
         Ok(self.step())
     }
 
-    /// Checks the peer's certificates as at the handshake, with another verifier or at another time.
-    pub(crate) fn verify_with(&self, verifier: &Verifier, clock: &Clock) -> Result<(), Error> {
-        self.check(verifier, clock).map(|_| ())
+    /// Checks the peer's certificates as at the handshake, with another verifier. Their dates counted then: what is open
+    /// goes on when they end, and whatever a clock does.
+    pub(crate) fn verify_with(&self, verifier: &Verifier) -> Result<(), Error> {
+        self.check(verifier, self.begun).map(|_| ())
     }
 
-    fn check(&self, verifier: &Verifier, clock: &Clock) -> Result<Arc<SpiffeId>, Error> {
+    fn check(&self, verifier: &Verifier, now: UnixTime) -> Result<Arc<SpiffeId>, Error> {
         let certificates = self.connection.peer_certificates();
         let refused = |refusal| Error::PeerCertificate(verifier.peer(), refusal);
         let Some((leaf, rest)) = certificates.and_then(<[CertificateDer<'_>]>::split_first) else {
             return Err(refused(Box::new(Refusal::Missing)));
         };
-        verifier.check(leaf, rest, clock.now()).map_err(refused)
+        verifier.check(leaf, rest, now).map_err(refused)
     }
 
     /// Learns who the peer is. For a session that was resumed this is the only check of the certificates.
     fn finish_handshake(&mut self) -> Result<ControlFlow<()>, Error> {
         if let Handshake::Running(verifier, clock) = &self.handshake {
-            self.handshake = Handshake::Done(self.check(verifier, clock)?);
+            let now = clock.now();
+            self.handshake = Handshake::Done(self.check(verifier, now)?);
+            self.begun = now;
         }
         Ok(ControlFlow::Break(()))
     }

@@ -293,10 +293,10 @@ fn a_live_session_is_held_against_a_new_context() {
             .still_accepts(session)
             .is_err()
     );
-    assert!(
-        server_with(root.trust(), NOW * 2)
-            .still_accepts(session)
-            .is_err()
+    // Dates were looked at when it was made: a certificate that ends, or a clock that jumps, cuts nobody off.
+    assert_eq!(
+        server_with(root.trust(), NOW * 2).still_accepts(session),
+        Ok(())
     );
 
     let accepts = |service: &str| {
