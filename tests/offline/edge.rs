@@ -125,6 +125,28 @@ impl Edge {
         }
     }
 
+    /// Brings it back.
+    pub(crate) fn bring_back(&mut self) {
+        match self.gone {
+            Gone::Agent => self.agent.as_mut().expect("an agent").run(),
+            Gone::Servers => self.far.run(|| self.server.run()),
+            Gone::Link => self.far.ip(&["link", "set", "far", "up"]),
+        }
+    }
+
+    /// Does something at the servers while they cannot be reached from here.
+    pub(crate) fn meanwhile(&self, what: impl FnOnce(&Self) + Send) {
+        self.far.run(|| what(self));
+    }
+
+    /// Removes a service and its sidecar.
+    pub(crate) fn deregister(&self, service: &str) {
+        for id in [format!("{service}-1"), format!("{service}-1-sidecar-proxy")] {
+            let path = format!("/v1/agent/service/deregister/{id}");
+            self.asked().put(&path, "");
+        }
+    }
+
     /// Where another node can listen.
     pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from((NODES, self.port.fetch_add(1, Ordering::Relaxed)))

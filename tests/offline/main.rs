@@ -10,6 +10,7 @@
     reason = "a test that is wrong fails"
 )]
 
+mod back;
 mod edge;
 mod matrix;
 mod table;
