@@ -30,7 +30,7 @@ fn until_it_is_told_otherwise() {
         let registration = gateway.registration();
         let made = Rc::new(RefCell::new(0));
         let count = Rc::clone(&made);
-        let keeping = registration.keep(&asking.watches, move |fare| match fare {
+        let keeping = registration.keep(&asking.watches, None, move |fare| match fare {
             Fare::Made => *count.borrow_mut() += 1,
             Fare::Failed(error) => println!("{error}"),
         });

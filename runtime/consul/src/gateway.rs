@@ -59,7 +59,8 @@ impl Gateway {
     /// What must be asked now, sorted, each once.
     #[must_use]
     pub fn wanted(&self) -> Vec<Question> {
-        let mut wanted = BTreeSet::from([Question::Roots, self.registered.question()]);
+        let mut wanted = BTreeSet::from([Question::Roots]);
+        wanted.extend(self.registered.questions());
         let Some(gateway) = self.known.service(&self.registered) else {
             return wanted.into_iter().collect();
         };

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    answers::{authority, catalog, chain, instances, intentions, service},
+    answers::{authority, catalog, chain, defaults, instances, intentions, service},
     assemble::places::{self, From, Place},
     json::NotUnderstood,
+    merge,
     question::{ChainQuestion, Question},
     source::Registered,
 };
@@ -17,6 +18,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     answers: BTreeMap<Question, Answer>,
+    /// What stands in the catalog, with the central configuration merged in, once both are known.
+    merged: Vec<service::Service>,
 }
 
 /// An answer, as much of it as matters.
@@ -24,6 +27,7 @@ pub struct Known {
 pub(crate) enum Answer {
     Service(Box<service::Service>),
     Services(Vec<service::Service>),
+    Defaults(Vec<defaults::Defaults>),
     Roots(authority::Roots),
     Leaf(Box<authority::Leaf>),
     Intentions(Vec<intentions::Intention>),
@@ -78,8 +82,32 @@ impl Known {
         if self.answers.get(question) == Some(&answer) {
             return Ok(News::None);
         }
+        let is_merged = matches!(answer, Answer::Services(_) | Answer::Defaults(_));
         self.answers.insert(question.clone(), answer);
+        if is_merged {
+            self.merge();
+        }
         Ok(News::Some)
+    }
+
+    fn merge(&mut self) {
+        let services = self.answers.values().find_map(|answer| match answer {
+            Answer::Services(services) => Some(services),
+            _ => None,
+        });
+        let all = self.answers.get(&Question::ServiceDefaults);
+        let global = self.answers.get(&Question::ProxyDefaults);
+        if let (Some(services), Some(Answer::Defaults(all)), Some(Answer::Defaults(global))) =
+            (services, all, global)
+        {
+            let none = defaults::Defaults::default();
+            let global = global.first().unwrap_or(&none);
+            let mut merged = services.clone();
+            for service in &mut merged {
+                merge::merge(service, all, global);
+            }
+            self.merged = merged;
+        }
     }
 
     /// Forgets all answers to questions that are not among these, which are sorted.
@@ -99,9 +127,12 @@ impl Known {
     }
 
     pub(crate) fn service(&self, registered: &Registered) -> Option<&service::Service> {
-        match self.answer(&registered.question())? {
+        if registered.node.is_some() {
+            return self.merged.iter().find(|it| it.id == registered.id);
+        }
+        let id = registered.id.clone();
+        match self.answer(&Question::Registration { id })? {
             Answer::Service(service) => Some(service),
-            Answer::Services(services) => services.iter().find(|it| it.id == registered.id),
             _ => None,
         }
     }
@@ -232,6 +263,10 @@ fn read(question: &Question, body: &[u8]) -> Result<Answer, NotUnderstood> {
     Ok(match question {
         Question::Registration { .. } => Answer::Service(Box::new(catalog::agent_service(body)?)),
         Question::NodeServices { .. } => Answer::Services(catalog::node_services(body)?),
+        Question::ServiceDefaults | Question::ProxyDefaults => {
+            Answer::Defaults(defaults::list(body)?)
+        }
+        Question::NodeChecks { .. } => Answer::Digest(digest(body)),
         Question::Roots => Answer::Roots(authority::roots(body)?),
         Question::Leaf { .. } => Answer::Leaf(Box::new(authority::leaf(body)?)),
         Question::Intentions { service } => {

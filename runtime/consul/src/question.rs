@@ -20,6 +20,15 @@ pub enum Question {
         /// The node.
         node: String,
     },
+    /// The checks of a node of the catalog.
+    NodeChecks {
+        /// The node.
+        node: String,
+    },
+    /// All `service-defaults` entries: merged into what stands in the catalog alone.
+    ServiceDefaults,
+    /// The `proxy-defaults` entry.
+    ProxyDefaults,
     /// The roots and the trust domain.
     Roots,
     /// The certificate of a service, and its key.
@@ -113,6 +122,9 @@ impl Question {
             Self::NodeServices { node } => {
                 path("/v1/catalog/node-services/", node, "?merge-central-config")
             }
+            Self::NodeChecks { node } => path("/v1/health/node/", node, ""),
+            Self::ServiceDefaults => "/v1/config/service-defaults".to_owned(),
+            Self::ProxyDefaults => "/v1/config/proxy-defaults".to_owned(),
             Self::Roots => "/v1/agent/connect/ca/roots".to_owned(),
             Self::Leaf { service } => path("/v1/agent/connect/ca/leaf/", service, ""),
             Self::Intentions { service } => path(

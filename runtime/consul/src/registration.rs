@@ -1,22 +1,38 @@
-//! Registering a proxy at the local agent, and keeping it registered.
+//! Registering a proxy at the local agent, or in the catalog, and keeping it registered.
 //!
 //! An agent remembers what is registered over a restart, but not over the loss of its data; a registration that is gone is made
 //! again. Nothing is deregistered unless asked: a proxy that restarts must not be missing meanwhile, and of one that stays away
 //! the agent's own check says so.
+//!
+//! Where there is no agent a proxy stands in the catalog, on a node of its own: an agent deletes from its own node what it does not
+//! know. Nobody runs checks for such a node. Its one check says that lictor runs: it is passing from the start, and critical from
+//! an end that was asked for; of a crash it says nothing. What others make of it is set right again.
 //! <https://developer.hashicorp.com/consul/api-docs/agent/service#register-service>
 
 use std::{fmt::Write as _, net::IpAddr, rc::Rc, time::Duration};
 
 use smol::{Timer, channel};
 
-use crate::{Client, Error, Event, Question, Request, Watches, rights};
+use crate::{Client, Error, Event, Question, Request, Watches, answers::catalog, rights};
 
-/// A service as the agent is to know it.
+/// A service as Consul is to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
     id: String,
     name: String,
-    body: String,
+    /// The address of its node, where it is one of its own.
+    address: String,
+    /// The rest of its definition, in JSON: members, each with a comma before.
+    definition: String,
+    /// The check that an agent makes, in JSON.
+    check: String,
+}
+
+/// Whether a proxy of the catalog runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Passing,
+    Critical,
 }
 
 /// A mesh gateway to register, as `consul connect envoy -gateway=mesh -register` does it
@@ -60,34 +76,33 @@ impl MeshGateway {
         };
         let lan = ip.to_string();
         let (wan, wan_port) = self.wan.clone().unwrap_or_else(|| (lan.clone(), port));
-        let mut body = String::new();
+        let mut definition = String::new();
         // Writing to a String cannot fail.
         let _ = write!(
-            body,
-            r#"{{"ID":{},"Name":{},"Kind":"mesh-gateway","Address":"{lan}","Port":{port},"TaggedAddresses":{{"lan":{{"Address":"{lan}","Port":{port}}},"wan":{{"Address":{},"Port":{wan_port}}}}},"#,
-            quoted(&self.id),
-            quoted(&self.name),
+            definition,
+            r#","Kind":"mesh-gateway","Address":"{lan}","Port":{port},"TaggedAddresses":{{"lan":{{"Address":"{lan}","Port":{port}}},"wan":{{"Address":{},"Port":{wan_port}}}}}"#,
             quoted(&wan),
         );
         if self.exposes_servers {
-            body.push_str(r#""Meta":{"consul-wan-federation":"1"},"#);
+            definition.push_str(r#","Meta":{"consul-wan-federation":"1"}"#);
         }
-        let _ = write!(
-            body,
-            r#""Check":{{"Name":"mesh gateway listening","TCP":"{checked}:{port}","Interval":"10s""#
+        let mut check = format!(
+            r#"{{"Name":"mesh gateway listening","TCP":"{checked}:{port}","Interval":"10s""#
         );
         if let Some(after) = self.forget_after {
             let _ = write!(
-                body,
+                check,
                 r#","DeregisterCriticalServiceAfter":"{}s""#,
                 after.as_secs()
             );
         }
-        body.push_str("}}");
+        check.push('}');
         Registration {
             id: self.id.clone(),
             name: self.name.clone(),
-            body,
+            address: lan,
+            definition,
+            check,
         }
     }
 }
@@ -99,26 +114,88 @@ impl Registration {
         &self.id
     }
 
-    /// Registers, or replaces what has this ID.
+    /// Registers, or replaces what has this ID: at the agent, or on this node of the catalog.
     ///
     /// # Errors
     ///
-    /// The agent cannot be reached, or refuses.
-    pub async fn make(&self, client: &Client) -> Result<(), Error> {
+    /// Consul cannot be reached, or refuses.
+    pub async fn make(&self, client: &Client, node: Option<&str>) -> Result<(), Error> {
+        match node {
+            None => self.put(client, AGENT, &self.for_agent()).await,
+            Some(node) => {
+                let body = self.for_catalog(node, Status::Passing);
+                self.put(client, CATALOG, &body).await
+            }
+        }
+    }
+
+    /// Says that it has ended, where nobody else finds out.
+    ///
+    /// # Errors
+    ///
+    /// Consul cannot be reached, or refuses.
+    pub async fn leave(&self, client: &Client, node: &str) -> Result<(), Error> {
+        let body = self.for_catalog(node, Status::Critical);
+        self.put(client, CATALOG, &body).await
+    }
+
+    async fn put(&self, client: &Client, path: &str, body: &str) -> Result<(), Error> {
         let request = Request {
             method: "PUT",
-            path: "/v1/agent/service/register",
-            body: Some(self.body.as_bytes()),
+            path,
+            body: Some(body.as_bytes()),
             within: PATIENCE,
         };
         match client.fetch(request, MAX_REPLY_BYTES).await {
             Ok(_) => Ok(()),
             Err(Error::Forbidden(said)) => {
-                let rule = rights::service(&self.name, "write");
-                Err(Error::Forbidden(format!("{said}, it needs {rule}")))
+                let mut rules = rights::service(&self.name, "write");
+                if path == CATALOG {
+                    rules.push_str(r#" and node "…" { policy = "write" } for its node"#);
+                }
+                Err(Error::Forbidden(format!("{said}, it needs {rules}")))
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn for_agent(&self) -> String {
+        format!(
+            r#"{{"ID":{},"Name":{}{},"Check":{}}}"#,
+            quoted(&self.id),
+            quoted(&self.name),
+            self.definition,
+            self.check
+        )
+    }
+
+    fn for_catalog(&self, node: &str, status: Status) -> String {
+        let (id, node) = (quoted(&self.id), quoted(node));
+        let (status, output) = match status {
+            Status::Passing => ("passing", "lictor runs"),
+            Status::Critical => ("critical", "lictor has ended"),
+        };
+        format!(
+            r#"{{"Node":{node},"Address":"{}","NodeMeta":{{"synthetic-node":"true"}},"Service":{{"ID":{id},"Service":{}{}}},"Check":{{"Node":{node},"CheckID":{},"Name":"lictor","ServiceID":{id},"Status":"{status}","Output":"{output}"}}}}"#,
+            self.address,
+            quoted(&self.name),
+            self.definition,
+            quoted(&self.check_id()),
+        )
+    }
+
+    fn check_id(&self) -> String {
+        format!("lictor:{}", self.id)
+    }
+
+    /// Whether it must be made again, after this answer to what it is kept by.
+    fn is_gone(&self, body: &[u8]) -> bool {
+        let id = self.check_id();
+        // What cannot be read is no reason.
+        catalog::node_checks(body).is_ok_and(|checks| {
+            let own = checks.iter().find(|check| check.id == id);
+            own.is_none_or(|own| own.service != self.id || own.status != "passing")
+        })
     }
 
     /// Deregisters.
@@ -143,13 +220,24 @@ impl Registration {
         }
     }
 
-    /// Registers, and again whenever the agent knows nothing of it. `fare` hears of it each time. Ends with the watches.
-    pub async fn keep(&self, watches: &Watches, mut fare: impl FnMut(Fare)) {
+    /// Registers, at the agent or on this node, and again whenever nothing is known of it there. `fare` hears of it each time.
+    /// Ends with the watches.
+    pub async fn keep(&self, watches: &Watches, node: Option<&str>, mut fare: impl FnMut(Fare)) {
         let (gone, missed) = channel::bounded(1);
         let gone = Rc::new(gone);
+        let this = Rc::new(self.clone());
+        let question = match node {
+            None => Question::Registration {
+                id: self.id.clone(),
+            },
+            Some(node) => Question::NodeChecks {
+                node: node.to_owned(),
+            },
+        };
+        let in_catalog = node.is_some();
         let mut failures = 0_u32;
         loop {
-            match self.make(watches.client()).await {
+            match self.make(watches.client(), node).await {
                 Ok(()) => {
                     failures = 0;
                     fare(Fare::Made);
@@ -161,12 +249,14 @@ impl Registration {
                     continue;
                 }
             }
-            let question = Question::Registration {
-                id: self.id.clone(),
-            };
-            let tell = Rc::clone(&gone);
+            let (tell, this) = (Rc::clone(&gone), Rc::clone(&this));
             let watch = watches.watch(&question, move |event| {
-                if let Event::Failed(Error::NotFound(_)) = event {
+                let again = match event {
+                    Event::Failed(Error::NotFound(_)) => !in_catalog,
+                    Event::Answer(_, body) => in_catalog && this.is_gone(body),
+                    _ => false,
+                };
+                if again {
                     let _ = tell.try_send(());
                 }
             });
@@ -174,6 +264,8 @@ impl Registration {
                 return;
             }
             drop(watch);
+            // Where two are at odds about it neither may be busy with it.
+            Timer::after(RETRY).await;
         }
     }
 }
@@ -195,13 +287,16 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
+const AGENT: &str = "/v1/agent/service/register";
+const CATALOG: &str = "/v1/catalog/register";
+
 /// The agent answers when the servers have it, or says soon why not.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The first pause after a failure is twice this, the longest 32 times.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The agent answers with nothing.
+/// The agent answers with nothing, the catalog with `true`.
 const MAX_REPLY_BYTES: usize = 4096;
 
 #[cfg(test)]
@@ -221,7 +316,8 @@ mod tests {
 
     #[test]
     fn a_gateway_is_told_with_both_addresses_and_a_check() {
-        let told: serde_json::Value = serde_json::from_str(&gateway().registration().body).unwrap();
+        let told: serde_json::Value =
+            serde_json::from_str(&gateway().registration().for_agent()).unwrap();
         assert_eq!(told["ID"], "gw \"1\"");
         assert_eq!(
             (&told["Address"], &told["Port"]),
@@ -243,7 +339,8 @@ mod tests {
             forget_after: None,
             ..gateway()
         };
-        let told: serde_json::Value = serde_json::from_str(&gateway.registration().body).unwrap();
+        let told: serde_json::Value =
+            serde_json::from_str(&gateway.registration().for_agent()).unwrap();
         assert_eq!(
             told["TaggedAddresses"]["wan"],
             told["TaggedAddresses"]["lan"]
@@ -255,6 +352,39 @@ mod tests {
                     .get("DeregisterCriticalServiceAfter")
                     .is_none()
         );
+    }
+
+    #[test]
+    fn in_the_catalog_it_has_a_node_and_a_check_that_says_whether_it_runs() {
+        let made = gateway().registration();
+        for (status, said) in [(Status::Passing, "passing"), (Status::Critical, "critical")] {
+            let body = made.for_catalog("edge \"7\"", status);
+            let told: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(told["Node"], "edge \"7\"");
+            assert_eq!(told["Address"], "10.0.0.1");
+            assert_eq!(told["Service"]["ID"], "gw \"1\"");
+            assert_eq!(told["Service"]["Service"], "mesh-gateway");
+            assert_eq!(told["Service"]["Kind"], "mesh-gateway");
+            assert_eq!(told["Service"]["TaggedAddresses"]["wan"]["Port"], 443);
+            assert_eq!(told["Check"]["ServiceID"], "gw \"1\"");
+            assert_eq!(told["Check"]["Status"], said);
+        }
+    }
+
+    #[test]
+    fn it_is_made_again_when_its_check_is_gone_or_says_something_else() {
+        let made = gateway().registration();
+        let check = |id: &str, service: &str, status: &str| {
+            let check = serde_json::json!([{"CheckID": "other", "Status": "critical"},
+                {"CheckID": id, "ServiceID": service, "Status": status}]);
+            made.is_gone(check.to_string().as_bytes())
+        };
+        let (id, service) = ("lictor:gw \"1\"", "gw \"1\"");
+        assert!(!check(id, service, "passing"));
+        assert!(check(id, service, "critical"));
+        assert!(check(id, "gw", "passing"));
+        assert!(check("lictor:gw", service, "passing"));
+        assert!(made.is_gone(b"[]") && made.is_gone(b"null") && !made.is_gone(b"?"));
     }
 
     #[test]

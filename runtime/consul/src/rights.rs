@@ -35,7 +35,9 @@ impl Question {
                     service("…", "read")
                 )
             }
-            Self::NodeServices { node } => format!(r#"node "{node}" {{ policy = "read" }}"#),
+            Self::NodeServices { node } | Self::NodeChecks { node } => {
+                format!(r#"node "{node}" {{ policy = "read" }}"#)
+            }
             Self::Leaf { service: name } => service(name, "write"),
             Self::Intentions { service: name } | Self::Default { service: name } => {
                 service(name, "read")
@@ -49,9 +51,12 @@ impl Question {
             Self::Gateways => format!("{}, {NODES}", service("mesh-gateway", "read")),
             Self::Query { name } => format!(r#"query "{name}" {{ policy = "read" }}"#),
             Self::Servers => format!("{}, {NODES}", service("consul", "read")),
-            Self::Roots | Self::AnyIntention | Self::Services | Self::Resolvers => {
-                SERVICES.to_owned()
-            }
+            Self::Roots
+            | Self::AnyIntention
+            | Self::Services
+            | Self::Resolvers
+            | Self::ServiceDefaults
+            | Self::ProxyDefaults => SERVICES.to_owned(),
         }
     }
 

@@ -68,7 +68,8 @@ impl Sidecar {
     /// What must be asked now, sorted, each once.
     #[must_use]
     pub fn wanted(&self) -> Vec<Question> {
-        let mut wanted = BTreeSet::from([Question::Roots, self.registered.question()]);
+        let mut wanted = BTreeSet::from([Question::Roots]);
+        wanted.extend(self.registered.questions());
         let Some(proxy) = self.known.service(&self.registered) else {
             return wanted.into_iter().collect();
         };

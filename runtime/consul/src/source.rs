@@ -128,14 +128,17 @@ pub struct Registered {
 }
 
 impl Registered {
-    /// What is asked for the registration.
+    /// What is asked for the registration and what belongs to it.
     #[must_use]
-    pub fn question(&self) -> Question {
-        match &self.node {
-            None => Question::Registration {
-                id: self.id.clone(),
-            },
-            Some(node) => Question::NodeServices { node: node.clone() },
+    pub fn questions(&self) -> Vec<Question> {
+        let id = self.id.clone();
+        match self.node.clone() {
+            None => vec![Question::Registration { id }],
+            Some(node) => vec![
+                Question::NodeServices { node },
+                Question::ServiceDefaults,
+                Question::ProxyDefaults,
+            ],
         }
     }
 }

@@ -209,7 +209,9 @@ impl Learning {
         };
         let register = async {
             if let Some(register) = &proxy.wanted.register {
-                register.keep(watches, |fare| proxy.fares(&fare, log)).await;
+                register
+                    .keep(watches, None, |fare| proxy.fares(&fare, log))
+                    .await;
             }
             future::pending().await
         };

@@ -72,13 +72,55 @@ pub fn agent_services(body: &[u8]) -> Result<Vec<Service>, NotUnderstood> {
 /// # Errors
 /// The place where it is no such answer.
 pub fn node_services(body: &[u8]) -> Result<Vec<Service>, NotUnderstood> {
-    json::whole(body, |reader| {
-        reader.fields(Vec::new(), |services, key, value| match key {
-            "Services" => {
-                *services = value.items(service::service)?;
-                Ok(())
+    let mut datacenter = String::new();
+    let mut services: Vec<Service> = json::whole(body, |reader| {
+        reader.fields(Vec::new(), |services, key, value| {
+            match key {
+                "Node" => value.object(&mut |key, value| {
+                    if key == "Datacenter" {
+                        datacenter = value.text()?;
+                    }
+                    Ok(())
+                })?,
+                "Services" => *services = value.items(service::service)?,
+                _ => {}
             }
-            _ => Ok(()),
+            Ok(())
+        })
+    })?;
+    for service in &mut services {
+        service.datacenter.clone_from(&datacenter);
+    }
+    Ok(services)
+}
+
+/// A check of a node or of a service on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// Its ID.
+    pub id: String,
+    /// The ID of the service that it is for; empty for the node.
+    pub service: String,
+    /// `passing`, `warning` or `critical`.
+    pub status: String,
+}
+
+/// Reads the answer of `/v1/health/node/<node>`.
+///
+/// # Errors
+/// The place where it is no such answer.
+pub fn node_checks(body: &[u8]) -> Result<Vec<Check>, NotUnderstood> {
+    json::whole(body, |reader| {
+        reader.items(|reader| {
+            reader.fields(Check::default(), |check, key, value| {
+                match key {
+                    "CheckID" => check.id = value.text()?,
+                    "ServiceID" => check.service = value.text()?,
+                    "Status" => check.status = value.text()?,
+                    _ => {}
+                }
+                Ok(())
+            })
         })
     })
 }

@@ -182,7 +182,8 @@ impl Config {
 /// Deeper maps of an operator's are none that a proxy knows.
 const MAX_CONFIG_DEPTH: usize = 3;
 
-fn config(reader: &mut Reader<'_>) -> Read<Config> {
+/// Reads a map that Consul passes on.
+pub(crate) fn config(reader: &mut Reader<'_>) -> Read<Config> {
     let mut config = Config::default();
     entries(reader, "", MAX_CONFIG_DEPTH, &mut config)?;
     Ok(config)
@@ -303,20 +304,25 @@ fn proxy(reader: &mut Reader<'_>) -> Read<Proxy> {
             "MeshGateway" => proxy.gateway_mode = mode(value)?,
             "Config" => proxy.config = config(value)?,
             "Upstreams" => proxy.upstreams = value.items(upstream)?,
-            "Expose" => value.object(&mut |key, value| {
-                match key {
-                    "Checks" => proxy.exposes |= value.flag()?,
-                    "Paths" => value.list(&mut |_| {
-                        proxy.exposes = true;
-                        Ok(())
-                    })?,
-                    _ => {}
-                }
-                Ok(())
-            })?,
+            "Expose" => proxy.exposes = exposes(value)?,
             _ => {}
         }
         Ok(())
+    })
+}
+
+/// Reads `Expose`: whether it names anything.
+pub(crate) fn exposes(reader: &mut Reader<'_>) -> Read<bool> {
+    reader.fields(false, |exposes, key, value| match key {
+        "Checks" => {
+            *exposes |= value.flag()?;
+            Ok(())
+        }
+        "Paths" => value.list(&mut |_| {
+            *exposes = true;
+            Ok(())
+        }),
+        _ => Ok(()),
     })
 }
 
