@@ -11,6 +11,7 @@
 )]
 
 mod asking;
+mod beside_envoy;
 mod chains;
 mod few_connections;
 mod gateways;

@@ -36,7 +36,12 @@ fn only(service: &str) -> String {
 fn lictor_calls_and_envoy_lets_in_whom_it_should() {
     let mesh = Mesh::new(TRUST_DOMAIN);
     let app = bulk();
-    let api = inbound(&mesh, &mesh.leaf("api", "dc1"), app.address(), &only("web"));
+    let api = inbound(
+        &mesh.root(),
+        &mesh.leaf("api", "dc1"),
+        app.address(),
+        &only("web"),
+    );
     let caller = |service: &str| {
         let file = SidecarFile::new(&mesh, service, "dc1", app.address());
         let file = file.upstream("api", None);
@@ -59,7 +64,7 @@ fn envoy_calls_and_lictor_lets_in_whom_it_should() {
     let caller = |service: &str| {
         let (leaf, wants) = (mesh.leaf(service, "dc1"), mesh.spiffe_id("api", "dc1"));
         let public = api.listener("public_listener");
-        outbound(&mesh, &leaf, public, &sni("api", "dc1"), &wants)
+        outbound(&mesh.root(), &leaf, public, &sni("api", "dc1"), &wants)
     };
     let (web, cron) = (caller("web"), caller("cron"));
     transfer(web.address(), &app);
@@ -77,7 +82,7 @@ fn envoy_does_not_talk_to_a_lictor_of_another_service() {
     let db = db.start();
     let (leaf, wants) = (mesh.leaf("web", "dc1"), mesh.spiffe_id("api", "dc1"));
     let public = db.listener("public_listener");
-    let web = outbound(&mesh, &leaf, public, &sni("api", "dc1"), &wants);
+    let web = outbound(&mesh.root(), &leaf, public, &sni("api", "dc1"), &wants);
     let mut client = connect(web.address());
     client.write_all(b"hello\n").unwrap();
     assert_eq!(ending(&mut client).1, b"");
@@ -90,14 +95,25 @@ fn envoy_calls_lictor_through_the_gateways_of_two_datacenters_and_back() {
     let app = bulk();
     let api = SidecarFile::new(&mesh, "api", "dc2", app.address()).allows("web");
     let api = api.start();
-    let db = inbound(&mesh, &mesh.leaf("db", "dc2"), app.address(), &only("web"));
+    let db = inbound(
+        &mesh.root(),
+        &mesh.leaf("db", "dc2"),
+        app.address(),
+        &only("web"),
+    );
     let dc2 = GatewayFile::new("dc2").service("api", &[api.listener("public_listener")]);
     let dc2 = dc2.service("db", &[db.address()]).start();
     let dc1 = GatewayFile::new("dc1").datacenter("dc2", &[dc2.address()]);
     let dc1 = dc1.start();
 
     let (leaf, wants) = (mesh.leaf("web", "dc1"), mesh.spiffe_id("api", "dc2"));
-    let envoy = outbound(&mesh, &leaf, dc1.address(), &sni("api", "dc2"), &wants);
+    let envoy = outbound(
+        &mesh.root(),
+        &leaf,
+        dc1.address(),
+        &sni("api", "dc2"),
+        &wants,
+    );
     transfer(envoy.address(), &app);
 
     let lictor = SidecarFile::new(&mesh, "web", "dc1", app.address())

@@ -7,19 +7,19 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::envoy::Envoy;
-use crate::pki::{Leaf, Mesh};
+use crate::pki::Leaf;
 
 /// Starts the sidecar of a service: lets callers in whose SPIFFE ID matches the expression `allows`,
 /// and passes them on to `app`.
 ///
 /// # Panics
 /// When there is no Envoy, or it does not start.
-pub fn inbound(mesh: &Mesh, leaf: &Leaf, app: SocketAddr, allows: &str) -> Envoy {
+pub fn inbound(roots: &Path, leaf: &Leaf, app: SocketAddr, allows: &str) -> Envoy {
     let tls = format!(
         r#"{{"name": "tls", "typed_config": {{
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         "require_client_certificate": true, "common_tls_context": {}}}}}"#,
-        common(mesh, leaf, "")
+        common(roots, leaf, "")
     );
     let rbac = format!(
         r#"{{"name": "envoy.filters.network.rbac", "typed_config": {{
@@ -40,7 +40,13 @@ pub fn inbound(mesh: &Mesh, leaf: &Leaf, app: SocketAddr, allows: &str) -> Envoy
 ///
 /// # Panics
 /// When there is no Envoy, or it does not start.
-pub fn outbound(mesh: &Mesh, leaf: &Leaf, at: SocketAddr, server_name: &str, wants: &str) -> Envoy {
+pub fn outbound(
+    roots: &Path,
+    leaf: &Leaf,
+    at: SocketAddr,
+    server_name: &str,
+    wants: &str,
+) -> Envoy {
     let san = format!(
         r#", "match_typed_subject_alt_names": [{{"san_type": "URI", "matcher": {{"exact": "{wants}"}}}}]"#
     );
@@ -48,20 +54,20 @@ pub fn outbound(mesh: &Mesh, leaf: &Leaf, at: SocketAddr, server_name: &str, wan
         r#", "transport_socket": {{"name": "tls", "typed_config": {{
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
         "sni": "{server_name}", "common_tls_context": {}}}}}"#,
-        common(mesh, leaf, &san)
+        common(roots, leaf, &san)
     );
     let chain = format!(r#"{{"filters": [{}]}}"#, tcp_proxy());
     Envoy::start(&bootstrap(&chain, &cluster(at, &tls)))
 }
 
-fn common(mesh: &Mesh, leaf: &Leaf, san: &str) -> String {
+fn common(roots: &Path, leaf: &Leaf, san: &str) -> String {
     let file = |path: &Path| format!(r#"{{"filename": "{}"}}"#, path.display());
     format!(
         r#"{{"tls_certificates": [{{"certificate_chain": {}, "private_key": {}}}],
         "validation_context": {{"trusted_ca": {}{san}}}}}"#,
         file(&leaf.certificate),
         file(&leaf.key),
-        file(&mesh.root())
+        file(roots)
     )
 }
 
