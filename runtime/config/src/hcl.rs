@@ -123,7 +123,7 @@ impl<'a> Parser<'a> {
             Token::Text(text) => Data::Text(std::mem::take(text)),
             Token::Bool(value) => Data::Bool(*value),
             Token::Int(value) => Data::Int(*value),
-            Token::Float(value) => Data::Float(*value),
+            Token::Decimal(value) => Data::Decimal(value.clone()),
             Token::OpenBrace => {
                 self.advance()?;
                 let object = self.object_items(&Token::CloseBrace, depth.saturating_add(1));

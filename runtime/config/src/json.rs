@@ -5,6 +5,7 @@
 //! one counts (RFC 8259 section 4).
 
 use crate::cursor::{Cursor, MAX_DEPTH};
+use crate::decimal::Decimal;
 use crate::error::SyntaxError;
 use crate::hcl::{too_deep, twice};
 use crate::value::{Data, Object, Span, Value};
@@ -157,12 +158,7 @@ impl Reader<'_> {
         if let Ok(whole) = text.parse::<i64>() {
             return Ok(Data::Int(whole));
         }
-        let value: f64 = text.parse().map_err(|_| bad())?;
-        if value.is_finite() {
-            Ok(Data::Float(value))
-        } else {
-            Err(bad())
-        }
+        Decimal::parse(text).map(Data::Decimal).ok_or_else(bad)
     }
 
     fn text(&mut self) -> Result<String, SyntaxError> {

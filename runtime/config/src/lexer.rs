@@ -7,6 +7,7 @@
 //! it as a number and a key.
 
 use crate::cursor::Cursor;
+use crate::decimal::Decimal;
 use crate::error::SyntaxError;
 use crate::value::Span;
 
@@ -18,7 +19,7 @@ pub(crate) enum Token {
     /// `true` or `false`, which are never keys.
     Bool(bool),
     Int(i64),
-    Float(f64),
+    Decimal(Decimal),
     OpenBrace,
     CloseBrace,
     OpenBracket,
@@ -35,7 +36,7 @@ impl Token {
             Self::Ident(name) => format!("'{name}'"),
             Self::Text(_) => "a text".into(),
             Self::Bool(value) => format!("'{value}'"),
-            Self::Int(_) | Self::Float(_) => "a number".into(),
+            Self::Int(_) | Self::Decimal(_) => "a number".into(),
             Self::OpenBrace => "'{'".into(),
             Self::CloseBrace => "'}'".into(),
             Self::OpenBracket => "'['".into(),
@@ -139,7 +140,7 @@ impl<'a> Lexer<'a> {
         }
         let hex = first == Some('0') && matches!(self.at.peek_second(), Some('x' | 'X'));
         let mut previous = ' ';
-        let mut float = false;
+        let mut decimal = false;
         while let Some(c) = self.at.peek() {
             let exponent = !hex && matches!(previous, 'e' | 'E');
             let part_of = c.is_alphanumeric()
@@ -148,20 +149,15 @@ impl<'a> Lexer<'a> {
             if !part_of {
                 break;
             }
-            float |= !hex && matches!(c, '.' | 'e' | 'E');
+            decimal |= !hex && matches!(c, '.' | 'e' | 'E');
             previous = c;
             self.at.next();
         }
         let length = whole.len().saturating_sub(self.at.rest().len());
         let text = whole.get(..length).unwrap_or_default();
         let bad = || SyntaxError::new(span, format!("'{text}' is not a number; quote a text"));
-        if float {
-            let value: f64 = text.parse().map_err(|_| bad())?;
-            return if value.is_finite() {
-                Ok(Token::Float(value))
-            } else {
-                Err(bad())
-            };
+        if decimal {
+            return Decimal::parse(text).map(Token::Decimal).ok_or_else(bad);
         }
         let digits = text.strip_prefix('-').unwrap_or(text);
         let (digits, radix) = match digits.as_bytes() {

@@ -23,6 +23,7 @@ mod authorization;
 mod chain;
 mod consul;
 mod cursor;
+mod decimal;
 mod defaults;
 mod document;
 mod entries;
@@ -58,6 +59,7 @@ mod yaml;
 
 pub use consul::ConsulSettings;
 pub use cursor::MAX_DEPTH;
+pub use decimal::Decimal;
 pub use entries::{
     AccessLogs, BalanceConnections, ConfigEntries, Destination, ExportedService, ExportedServices,
     MeshEntry, MeshHttp, MeshPeering, MeshTls, MeshTlsDirection, MeshTransparentProxy,

@@ -15,7 +15,7 @@ impl Read for String {
         match &value.data {
             Data::Text(text) => Some(text.clone()),
             Data::Int(number) => Some(number.to_string()),
-            Data::Float(number) => Some(number.to_string()),
+            Data::Decimal(number) => Some(number.as_str().to_owned()),
             // mapstructure writes a bool as a digit.
             Data::Bool(truth) => Some(if *truth { "1" } else { "0" }.to_owned()),
             Data::Null => Some(Self::new()),
@@ -74,25 +74,6 @@ macro_rules! whole_numbers {
     )*};
 }
 whole_numbers!(u8, u16, u32, i64);
-
-impl Read for f64 {
-    const HOLDS: Holds = Holds::Scalar;
-
-    fn read(value: &Value, at: &At<'_>) -> Option<Self> {
-        let number = match &value.data {
-            Data::Float(number) => Some(*number),
-            // A percentage or a weight: the few integers that f64 does not hold are out of range.
-            Data::Int(number) => i32::try_from(*number).ok().map(Self::from),
-            Data::Text(text) => text
-                .trim()
-                .parse()
-                .ok()
-                .filter(|number: &Self| number.is_finite()),
-            _ => None,
-        };
-        number.or_else(|| at.refuse(value.span, "a number is needed"))
-    }
-}
 
 /// A duration with its unit, as everywhere in `lictor { }`.
 impl Read for Duration {

@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::decimal::Decimal;
+
 /// Where something stands in its file. Both count from 1; a column is a character, not a byte.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
@@ -68,8 +70,8 @@ pub enum Data {
     Bool(bool),
     /// A whole number.
     Int(i64),
-    /// Any other number; always finite.
-    Float(f64),
+    /// Any other number.
+    Decimal(Decimal),
     /// A text.
     Text(String),
     /// Values in order.
@@ -85,7 +87,7 @@ impl Data {
         match self {
             Self::Null => "nothing (null)",
             Self::Bool(_) => "true or false",
-            Self::Int(_) | Self::Float(_) => "a number",
+            Self::Int(_) | Self::Decimal(_) => "a number",
             Self::Text(_) => "a text",
             Self::List(_) => "a list",
             Self::Object(_) => "an object",

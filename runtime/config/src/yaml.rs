@@ -8,6 +8,7 @@
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 
 use crate::cursor::{Cursor, MAX_DEPTH};
+use crate::decimal::Decimal;
 use crate::error::SyntaxError;
 use crate::hcl::{too_deep, twice};
 use crate::value::{Data, Object, Span, Value};
@@ -165,13 +166,9 @@ fn plain(text: &str) -> Data {
     if let Some(whole) = plain_int(text) {
         return Data::Int(whole);
     }
-    let numeric = text
-        .bytes()
-        .all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b))
-        && text.bytes().any(|b| b.is_ascii_digit());
-    match text.parse::<f64>() {
-        Ok(value) if numeric && value.is_finite() => Data::Float(value),
-        _ => Data::Text(text.to_owned()),
+    match Decimal::parse(text) {
+        Some(number) => Data::Decimal(number),
+        None => Data::Text(text.to_owned()),
     }
 }
 

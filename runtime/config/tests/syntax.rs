@@ -7,7 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
-use config::{Data, Object, Value, parse_hcl, parse_json, parse_yaml};
+use config::{Data, Decimal, Object, Value, parse_hcl, parse_json, parse_yaml};
 
 fn hcl(text: &str) -> Value {
     parse_hcl(text).unwrap_or_else(|error| panic!("{error} in {text}"))
@@ -62,7 +62,7 @@ fn hcl_means_the_same_as_this_json() {
         ("a.b-c = 1", r#"{"a.b-c":1}"#),
         (
             "a = 0x1F b = 017 c = -5 d = 1e3 e = -2.5 f = 1E-2",
-            r#"{"a":31,"b":15,"c":-5,"d":1000.0,"e":-2.5,"f":0.01}"#,
+            r#"{"a":31,"b":15,"c":-5,"d":1e3,"e":-2.5,"f":1E-2}"#,
         ),
         ("a = true b = false", r#"{"a":true,"b":false}"#),
         (
@@ -235,7 +235,7 @@ fn json_is_held_to_its_grammar() {
         assert!(error.span.line >= 1, "{text}");
     }
     assert!(json("\"\\ud83d\\ude00\"").data == Data::Text("😀".into()));
-    assert!(json("-0.5e+2").data == Data::Float(-50.0));
+    assert!(json("-0.5e+2").data == Data::Decimal(Decimal::parse("-0.5e+2").expect("a number")));
 }
 
 #[test]

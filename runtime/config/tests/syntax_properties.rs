@@ -8,7 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
-use config::{Data, Object, Span, SyntaxError, Value, parse_hcl, parse_json, parse_yaml};
+use config::{Data, Decimal, Object, Span, SyntaxError, Value, parse_hcl, parse_json, parse_yaml};
 use proptest::prelude::*;
 
 fn value() -> impl Strategy<Value = Value> {
@@ -17,7 +17,7 @@ fn value() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Data::Int),
         any::<f64>()
             .prop_filter("finite", |f| f.is_finite())
-            .prop_map(Data::Float),
+            .prop_map(|f| decimal(&format!("{f:e}"))),
         ".*".prop_map(Data::Text),
         "[$%]\\{[a-z\"{}\\\\]{0,6}".prop_map(Data::Text),
     ];
@@ -39,13 +39,17 @@ fn value() -> impl Strategy<Value = Value> {
     data.prop_map(|data| Value::new(Span::START, data))
 }
 
-/// Floats are printed with an exponent, so that none of them looks like an integer.
+/// With an exponent, so that none of them looks like an integer.
+fn decimal(text: &str) -> Data {
+    Data::Decimal(Decimal::parse(text).expect(text))
+}
+
 fn print(value: &Value, text: &dyn Fn(&str) -> String, equals: &str, out: &mut String) {
     match &value.data {
         Data::Null => out.push_str("null"),
         Data::Bool(value) => out.push_str(&value.to_string()),
         Data::Int(value) => out.push_str(&value.to_string()),
-        Data::Float(value) => out.push_str(&format!("{value:e}")),
+        Data::Decimal(value) => out.push_str(value.as_str()),
         Data::Text(value) => out.push_str(&text(value)),
         Data::List(items) => {
             out.push('[');
@@ -116,7 +120,8 @@ fn same_as_serde(ours: &Value, theirs: &serde_json::Value) -> bool {
         (Data::Null, serde_json::Value::Null) => true,
         (Data::Bool(one), serde_json::Value::Bool(other)) => one == other,
         (Data::Int(one), serde_json::Value::Number(other)) => other.as_i64() == Some(*one),
-        (Data::Float(one), serde_json::Value::Number(other)) => {
+        (Data::Decimal(one), serde_json::Value::Number(other)) => {
+            let one: f64 = one.as_str().parse().expect("a number");
             // serde_json without `float_roundtrip` may be off by the last bit.
             other
                 .as_f64()
