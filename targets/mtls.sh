@@ -109,6 +109,47 @@ config_entries {
 END
 }
 
+# serve_echo FOLDER: starts a service that sends back what it gets; SERVICE_PORT is where, SERVICE_PID who.
+serve_echo() {
+    socat -d -d TCP-LISTEN:0,bind=127.0.0.1,fork PIPE >"$1/service.log" 2>&1 &
+    SERVICE_PID=$!
+    disown "$SERVICE_PID"
+    wait_for "$1/service.log" ' listening on ' "$SERVICE_PID"
+    SERVICE_PORT=$(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$1/service.log")
+}
+
+# record_hello FOLDER NAME: what OpenSSL says first to the service NAME, into FOLDER/hello.
+record_hello() {
+    local sink client
+    rm -f "$1/hello"
+    socat -u "UNIX-LISTEN:$1/sink" "CREATE:$1/hello" &
+    sink=$!
+    until [ -S "$1/sink" ]; do sleep 0.01; done
+    openssl s_client -unix "$1/sink" -servername "$2.default.dc1.internal.$TRUST_DOMAIN" >/dev/null 2>&1 </dev/null &
+    client=$!
+    until [ -s "$1/hello" ]; do sleep 0.01; done
+    kill "$client"
+    wait "$client" "$sink" 2>/dev/null || true
+}
+
+# open_flow FOLDER PORT: says that hello to a gateway of this machine, and waits for the first byte of an echo; the
+# connection stays open as descriptor FLOW.
+open_flow() {
+    exec {FLOW}<>"/dev/tcp/127.0.0.1/$2"
+    cat "$1/hello" >&"$FLOW"
+    head -c 1 <&"$FLOW" >/dev/null
+}
+
+# many_services COUNT: lines of the stanza for so many services of two endpoints, as gateway_file takes them.
+many_services() {
+    local service lines=''
+    for ((service = 0; service < $1; service++)); do
+        printf -v lines '%s  service "service-%d" { endpoints = ["10.1.%d.%d:20000", "10.2.0.1:%d"] }\\n' \
+            "$lines" "$service" $((service >> 8)) $((service & 255)) $((20000 + service))
+    done
+    echo "$lines"
+}
+
 # gateway_file FOLDER [LINES]: the example, on a free port, with a service that is SERVICE_PORT and
 # more lines of the stanza.
 gateway_file() {
