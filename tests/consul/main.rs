@@ -13,6 +13,7 @@
 mod asking;
 mod beside_envoy;
 mod chains;
+mod churn;
 mod few_connections;
 mod gateways;
 mod ground;

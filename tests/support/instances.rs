@@ -80,6 +80,11 @@ impl Door {
         self.address
     }
 
+    /// How many connections have come in since it was opened.
+    pub fn passed(&self) -> usize {
+        self.open.as_ref().map_or(0, Backend::accepted)
+    }
+
     /// Refuses connections from now on.
     pub fn shut(&mut self) {
         self.open = None;
