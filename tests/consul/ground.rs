@@ -96,16 +96,25 @@ pub(crate) fn register_gateway(agent: &Agent) {
 
 /// Starts lictor by these words and what this agent says; returns when it is ready.
 pub(crate) fn start(agent: &Agent, words: &[&str]) -> Gateway {
-    Gateway::start(launch(agent, words))
+    start_with(agent, words, "")
+}
+
+/// The same, with more lines of the stanza `lictor`.
+pub(crate) fn start_with(agent: &Agent, words: &[&str], more: &str) -> Gateway {
+    Gateway::start(launch_with(agent, words, more))
 }
 
 /// How it is started.
 pub(crate) fn launch(agent: &Agent, words: &[&str]) -> Launch {
+    launch_with(agent, words, "")
+}
+
+fn launch_with(agent: &Agent, words: &[&str], more: &str) -> Launch {
     let home = Arc::new(TempDir::new());
     let state = home.file("state");
     std::fs::create_dir(&state).expect("a directory can be made");
     let file = format!(
-        "lictor {{\n  admin = \"127.0.0.1:0\"\n  state_dir = \"{}\"\n}}\n",
+        "lictor {{\n  admin = \"127.0.0.1:0\"\n  state_dir = \"{}\"\n{more}\n}}\n",
         state.display()
     );
     let file = home.write("own.hcl", file).into_os_string();

@@ -22,4 +22,5 @@ mod reaching;
 mod registered;
 mod rights;
 mod sidecars;
+mod wan_federation;
 mod watches_survive;

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
-use consul::registration::{Fare, MeshGateway};
+use consul::registration::{Bind, Fare, MeshGateway};
 use smol::{Timer, future};
 use support::consul::Agent;
 use support::process::{Launch, lictor};
@@ -24,6 +24,7 @@ fn until_it_is_told_otherwise() {
             name: "mesh-gateway".to_owned(),
             lan: (agent.http().ip(), 8443),
             wan: Some(("192.0.2.1".to_owned(), 443)),
+            bind: Bind::Lan,
             exposes_servers: true,
             forget_after: Some(Duration::from_secs(3600)),
         };

@@ -27,6 +27,8 @@ pub struct Settings<'a> {
     pub of: Option<&'a Agent>,
     /// Whether nothing is allowed without a token.
     pub acl: bool,
+    /// Whether it gets its certificate authority later, from a primary datacenter that it cannot reach yet.
+    pub waits_for_primary: bool,
     /// The agent's whole configuration beside ours, as JSON.
     pub more: &'a str,
     /// The address that it has to itself; without one, one of the loopback network.
@@ -40,6 +42,7 @@ pub struct Agent {
     home: TempDir,
     ports: Ports,
     acl: bool,
+    waits_for_primary: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +70,7 @@ impl Agent {
             home: TempDir::new(),
             ports: settings.ip.map_or_else(Ports::free, Ports::free_at),
             acl: settings.acl,
+            waits_for_primary: settings.waits_for_primary,
         };
         agent.home.write("consul.json", agent.config(settings));
         if !settings.more.is_empty() {
@@ -84,8 +88,9 @@ impl Agent {
             serf,
             server,
         } = self.ports;
+        let node = self.node();
         let mut text = format!(
-            r#"{{"node_name":"n{http}","datacenter":"dc1","data_dir":"{}","bind_addr":"{ip}","client_addr":"{ip}",
+            r#"{{"node_name":"{node}","datacenter":"dc1","data_dir":"{}","bind_addr":"{ip}","client_addr":"{ip}",
             "ports":{{"http":{http},"https":{https},"grpc":-1,"dns":-1,"serf_lan":{serf},"serf_wan":-1,"server":{server}}},
             "addresses":{{"http":"{ip} unix://{}"}},
             "disable_update_check":true,"log_level":"WARN","performance":{{"raft_multiplier":1}},"connect":{{"enabled":true}},
@@ -132,9 +137,8 @@ impl Agent {
         let end = Instant::now() + START;
         let ready = |agent: &Self| {
             let leader = agent.ask("GET", "/v1/status/leader", "");
-            let roots = agent.ask("GET", "/v1/agent/connect/ca/roots", "");
             leader.is_some_and(|(_, text)| text.len() > 2)
-                && roots.is_some_and(|(status, text)| status == 200 && text.contains("RootCert"))
+                && (agent.waits_for_primary || agent.has_authority())
         };
         while !ready(self) {
             assert!(
@@ -144,6 +148,12 @@ impl Agent {
             );
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Whether it knows the certificate authority of its datacenter.
+    pub fn has_authority(&self) -> bool {
+        let roots = self.ask("GET", "/v1/agent/connect/ca/roots", "");
+        roots.is_some_and(|(status, text)| status == 200 && text.contains("RootCert"))
     }
 
     /// Ends it as a power cut does.
@@ -162,6 +172,16 @@ impl Agent {
     /// Where its HTTP API is.
     pub fn http(&self) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(self.ports.ip), self.ports.http)
+    }
+
+    /// Where it listens for other servers, if it is one.
+    pub fn rpc(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.ports.ip), self.ports.server)
+    }
+
+    /// The name of its node.
+    pub fn node(&self) -> String {
+        format!("n{}", self.ports.http)
     }
 
     /// Where its HTTPS API is, if its configuration has certificates.

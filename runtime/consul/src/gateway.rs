@@ -27,10 +27,14 @@ use crate::{
 /// Consul's own service: its servers.
 const CONSUL: &str = "consul";
 
+/// The DNS domain in the names of Consul's servers, unless agents are told another.
+const DOMAIN: &str = "consul";
+
 /// What is known for one mesh gateway.
 #[derive(Clone, Debug)]
 pub struct Gateway {
     registered: Registered,
+    /// The domain that the file names; empty for none.
     domain: String,
     known: Known,
 }
@@ -45,13 +49,13 @@ pub struct Assembled {
 }
 
 impl Gateway {
-    /// A gateway with nothing known. The domain is that of the names of Consul's servers, `consul` unless the agents were told
-    /// another.
+    /// A gateway with nothing known. The domain is that of the names of Consul's servers; where it is Consul's default, an
+    /// agent is asked for another.
     #[must_use]
     pub fn new(registered: Registered, domain: &str) -> Self {
         Self {
             registered,
-            domain: domain.to_owned(),
+            domain: if domain == DOMAIN { "" } else { domain }.to_owned(),
             known: Known::default(),
         }
     }
@@ -70,6 +74,9 @@ impl Gateway {
         }
         if gateway.wan_federation {
             wanted.insert(Question::Servers);
+            if self.domain.is_empty() {
+                wanted.insert(Question::Agent);
+            }
         }
         for name in self.services() {
             wanted.insert(instances(name, ""));
@@ -121,6 +128,16 @@ impl Gateway {
         resolvers.find(|resolver| resolver.service.eq_ignore_ascii_case(service))
     }
 
+    /// An agent that may not be asked is taken for one that was told nothing.
+    fn domain(&self) -> &str {
+        let mut told = [
+            self.domain.as_str(),
+            self.known.domain().unwrap_or_default(),
+        ]
+        .into_iter();
+        told.find(|domain| !domain.is_empty()).unwrap_or(DOMAIN)
+    }
+
     fn datacenter(&self) -> Option<&str> {
         let gateway = self.known.service(&self.registered)?;
         if !gateway.datacenter.is_empty() {
@@ -148,7 +165,7 @@ impl Gateway {
         let mut mesh = Mesh {
             datacenter: here.to_owned(),
             trust_domain: roots.trust_domain.clone(),
-            domain: self.domain.clone(),
+            domain: self.domain().to_owned(),
             partition: gateway.partition.clone(),
             services: self
                 .services()

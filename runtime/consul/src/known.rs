@@ -42,6 +42,8 @@ pub(crate) enum Answer {
     Names(Vec<String>),
     Resolvers(Vec<catalog::Resolver>),
     Servers(Vec<Server>),
+    /// The domain in the names of servers.
+    Domain(String),
     /// Only that there was one: a digest of its bytes.
     Digest(u64),
 }
@@ -251,6 +253,13 @@ impl Known {
         }
     }
 
+    pub(crate) fn domain(&self) -> Option<&str> {
+        match self.answer(&Question::Agent)? {
+            Answer::Domain(domain) => Some(domain),
+            _ => None,
+        }
+    }
+
     pub(crate) fn servers(&self) -> &[Server] {
         match self.answer(&Question::Servers) {
             Some(Answer::Servers(servers)) => servers,
@@ -311,6 +320,7 @@ fn read(question: &Question, body: &[u8]) -> Result<Answer, NotUnderstood> {
         }
         Question::Services => Answer::Names(catalog::service_names(body)?),
         Question::Resolvers => Answer::Resolvers(catalog::resolvers(body)?),
+        Question::Agent => Answer::Domain(catalog::domain(body)?),
         Question::Servers => {
             let servers = instances::instances(body)?;
             let servers = servers.into_iter().filter_map(|server| {

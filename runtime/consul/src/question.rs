@@ -72,6 +72,8 @@ pub enum Question {
     Resolvers,
     /// Consul's servers of this datacenter.
     Servers,
+    /// The agent itself: the domain in the names of servers.
+    Agent,
 }
 
 /// The compiled chain of an upstream, with what its registration overrides.
@@ -109,6 +111,9 @@ const QUERY_POLL: Duration = Duration::from_secs(10);
 
 /// The default policy changes when agents are restarted with another configuration.
 const DEFAULT_POLL: Duration = Duration::from_secs(300);
+
+/// The agent's domain changes when all agents are restarted with another one.
+const AGENT_POLL: Duration = Duration::from_secs(12 * 3600);
 
 /// A source that no intention names exactly.
 const NOBODY: &str = "lictor-asks-what-holds-for-anyone";
@@ -158,6 +163,7 @@ impl Question {
             Self::Services => "/v1/catalog/services".to_owned(),
             Self::Resolvers => "/v1/config/service-resolver".to_owned(),
             Self::Servers => "/v1/health/service/consul".to_owned(),
+            Self::Agent => "/v1/agent/self".to_owned(),
         }
     }
 
@@ -188,6 +194,7 @@ impl Question {
             Self::Registration { .. } => Waiting::Hash,
             Self::Query { .. } => Waiting::Poll(QUERY_POLL),
             Self::Default { .. } => Waiting::Poll(DEFAULT_POLL),
+            Self::Agent => Waiting::Poll(AGENT_POLL),
             _ => Waiting::Index,
         }
     }

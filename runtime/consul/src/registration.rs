@@ -9,7 +9,12 @@
 //! an end that was asked for; of a crash it says nothing. What others make of it is set right again.
 //! <https://developer.hashicorp.com/consul/api-docs/agent/service#register-service>
 
-use std::{fmt::Write as _, net::IpAddr, rc::Rc, time::Duration};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    time::Duration,
+};
 
 use smol::{Timer, channel};
 
@@ -47,10 +52,23 @@ pub struct MeshGateway {
     pub lan: (IpAddr, u16),
     /// Where the others reach it, by address or name; `None` for the same.
     pub wan: Option<(String, u16)>,
+    /// Where it listens.
+    pub bind: Bind,
     /// Whether Consul's own servers are reached through it: WAN federation.
     pub exposes_servers: bool,
     /// How long its check may fail before the agent forgets it; `None` for always.
     pub forget_after: Option<Duration>,
+}
+
+/// Where a gateway listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// Where this datacenter reaches it.
+    Lan,
+    /// There, and where the others do.
+    LanAndWan,
+    /// On these addresses alone, each with a name of its own.
+    Only(Vec<(String, SocketAddr)>),
 }
 
 /// How a registration fares.
@@ -86,6 +104,7 @@ impl MeshGateway {
         if self.exposes_servers {
             definition.push_str(r#","Meta":{"consul-wan-federation":"1"}"#);
         }
+        self.bind.write(&mut definition);
         let mut check = format!(
             r#"{{"Name":"mesh gateway listening","TCP":"{checked}:{port}","Interval":"10s""#
         );
@@ -104,6 +123,33 @@ impl MeshGateway {
             definition,
             check,
         }
+    }
+}
+
+impl Bind {
+    /// Adds the keys that Consul's own command sets for it, each as with Envoy.
+    fn write(&self, body: &mut String) {
+        if *self == Self::Lan {
+            return;
+        }
+        body.push_str(r#","Proxy":{"Config":{"envoy_gateway_no_default_bind":true,"#);
+        if let Self::Only(addresses) = self {
+            body.push_str(r#""envoy_gateway_bind_addresses":{"#);
+            for (number, (name, address)) in addresses.iter().enumerate() {
+                let comma = if number > 0 { "," } else { "" };
+                let _ = write!(
+                    body,
+                    r#"{comma}{}:{{"Address":"{}","Port":{}}}"#,
+                    quoted(name),
+                    address.ip(),
+                    address.port()
+                );
+            }
+            body.push('}');
+        } else {
+            body.push_str(r#""envoy_gateway_bind_tagged_addresses":true"#);
+        }
+        body.push_str("}}");
     }
 }
 
@@ -309,6 +355,7 @@ mod tests {
             name: "mesh-gateway".to_owned(),
             lan: ("10.0.0.1".parse().unwrap(), 8443),
             wan: Some(("gw.dc1.example".to_owned(), 443)),
+            bind: Bind::Lan,
             exposes_servers: true,
             forget_after: Some(Duration::from_secs(6 * 3600)),
         }
@@ -385,6 +432,29 @@ mod tests {
         assert!(check(id, "gw", "passing"));
         assert!(check("lictor:gw", service, "passing"));
         assert!(made.is_gone(b"[]") && made.is_gone(b"null") && !made.is_gone(b"?"));
+    }
+
+    #[test]
+    fn where_it_listens_is_told_as_for_envoy() {
+        let told = |bind| {
+            let gateway = MeshGateway { bind, ..gateway() };
+            let body = gateway.registration().for_agent();
+            let told: serde_json::Value = serde_json::from_str(&body).unwrap();
+            told["Proxy"]["Config"].clone()
+        };
+        assert!(told(Bind::Lan).is_null());
+        assert_eq!(
+            told(Bind::LanAndWan),
+            serde_json::json!({"envoy_gateway_no_default_bind": true, "envoy_gateway_bind_tagged_addresses": true})
+        );
+        let addresses = [("in", "10.0.0.1:8443"), ("out", "[::]:443")];
+        let addresses =
+            addresses.map(|(name, address)| (name.to_owned(), address.parse().unwrap()));
+        assert_eq!(
+            told(Bind::Only(addresses.to_vec())),
+            serde_json::json!({"envoy_gateway_no_default_bind": true, "envoy_gateway_bind_addresses": {
+                "in": {"Address": "10.0.0.1", "Port": 8443}, "out": {"Address": "::", "Port": 443}}})
+        );
     }
 
     #[test]

@@ -51,6 +51,10 @@ impl Question {
             Self::Gateways => format!("{}, {NODES}", service("mesh-gateway", "read")),
             Self::Query { name } => format!(r#"query "{name}" {{ policy = "read" }}"#),
             Self::Servers => format!("{}, {NODES}", service("consul", "read")),
+            Self::Agent => {
+                r#"agent_prefix "" { policy = "read" }, or lictor { domain = "…" } in the file"#
+                    .to_owned()
+            }
             Self::Roots
             | Self::AnyIntention
             | Self::Services

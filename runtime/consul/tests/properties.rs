@@ -38,6 +38,8 @@ const KEYS: &[&str] = &[
     "Connect",
     "PeerMeta",
     "Failover",
+    "DebugConfig",
+    "DNSDomain",
 ];
 
 /// JSON of any shape with those names.

@@ -118,6 +118,11 @@ pub(crate) struct Run {
     #[argh(option, arg_name = "ADDRESS")]
     pub(crate) wan_address: Option<String>,
 
+    /// with --register: name=ip:port where it listens; may be repeated; --address unless given, and --wan-address if it is this
+    /// machine's
+    #[argh(option, arg_name = "ADDRESS")]
+    pub(crate) bind_address: Vec<String>,
+
     /// with --register: let other datacenters reach Consul's servers through it, for WAN federation
     #[argh(switch)]
     pub(crate) expose_servers: bool,

@@ -25,6 +25,8 @@ pub(crate) struct Job {
     pub(crate) consul: Option<ConsulSettings>,
     /// The datacenter the files speak of; empty where it is not known.
     pub(crate) datacenter: String,
+    /// The domain of the names of Consul's servers, as the files say it; empty where there is none.
+    pub(crate) domain: String,
 }
 
 /// Why there is nothing to run.
@@ -95,6 +97,7 @@ impl Job {
             origins: settings.origins,
             consul: settings.consul,
             datacenter: settings.mesh.datacenter,
+            domain: settings.mesh.domain,
         })
     }
 
@@ -123,6 +126,7 @@ impl Job {
             origins: Vec::new(),
             consul: None,
             datacenter: String::new(),
+            domain: String::new(),
         }
     }
 }

@@ -36,9 +36,6 @@ const BURST: Duration = Duration::from_millis(20);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const MOST_RETRY: Duration = Duration::from_secs(10);
 
-/// The DNS domain in the names of Consul's servers, unless agents are told another.
-const DOMAIN: &str = "consul";
-
 /// Lines about trouble in one spell of it; after that Consul's end is known to be the matter.
 const SHOWN: u32 = 5;
 
@@ -46,6 +43,8 @@ const SHOWN: u32 = 5;
 pub(crate) struct Learning {
     proxies: Vec<Proxy>,
     settings: RefCell<consul::Settings>,
+    /// The domain of the names of Consul's servers, as the files say it.
+    domain: RefCell<String>,
     watches: OnceCell<Watches>,
     /// What the files say.
     local: RefCell<Plan>,
@@ -90,6 +89,7 @@ impl Learning {
         Ok(Self {
             proxies: proxies.collect(),
             settings: RefCell::default(),
+            domain: RefCell::default(),
             watches: OnceCell::new(),
             local: RefCell::default(),
             remembered: RefCell::default(),
@@ -104,10 +104,12 @@ impl Learning {
         &self,
         arguments: &Run,
         given: Option<&ConsulSettings>,
+        domain: &str,
     ) -> Result<(), String> {
         if self.count() > 0 {
             let settings = wanted::settings(arguments, given).map_err(|error| error.to_string())?;
             self.settings.replace(settings);
+            domain.clone_into(&mut self.domain.borrow_mut());
         }
         Ok(())
     }
@@ -215,7 +217,12 @@ impl Learning {
             }
             future::pending().await
         };
-        future::or(register, proxy.follow(watches, log, apply, turned)).await;
+        let follow = async {
+            let domain = self.domain.borrow().clone();
+            let source = proxy.source(watches.client(), &domain, log, turned).await;
+            proxy.follow(source, watches, log, apply, turned).await;
+        };
+        future::or(register, follow).await;
     }
 
     /// Asks nothing more.
@@ -310,12 +317,12 @@ fn with_clock(client: Client, _: &Clock) -> Client {
 impl Proxy {
     async fn follow(
         &self,
+        source: Source,
         watches: &Watches,
         log: &Log,
         apply: &dyn Fn() -> Result<(), String>,
         turned: &dyn Fn(),
     ) {
-        let source = self.source(watches.client(), log, turned).await;
         let follower = self
             .follower
             .get_or_init(|| Follower::new(source, watches.clone()));
@@ -364,7 +371,7 @@ impl Proxy {
     }
 
     /// The source, once it is known under which ID the proxy is registered.
-    async fn source(&self, client: &Client, log: &Log, turned: &dyn Fn()) -> Source {
+    async fn source(&self, client: &Client, domain: &str, log: &Log, turned: &dyn Fn()) -> Source {
         let mut pause = FIRST_RETRY;
         let registered = loop {
             match self.wanted.registered(client).await {
@@ -380,7 +387,7 @@ impl Proxy {
         self.tell(&Notice::Back, log, turned);
         match self.wanted.role {
             Role::Sidecar => Source::Sidecar(Sidecar::new(registered)),
-            Role::Gateway => Source::Gateway(Gateway::new(registered, DOMAIN)),
+            Role::Gateway => Source::Gateway(Gateway::new(registered, domain)),
         }
     }
 

@@ -117,7 +117,7 @@ fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
             }
         },
     };
-    if let Err(why) = learning.find_consul(arguments, job.consul.as_ref()) {
+    if let Err(why) = learning.find_consul(arguments, job.consul.as_ref(), &job.domain) {
         eprintln!("lictor: {why}");
         return Ok(Exit::Config);
     }

@@ -3,13 +3,17 @@
 //! The words are those of `consul connect envoy` (<https://developer.hashicorp.com/consul/commands/connect/envoy>) and of its
 //! environment, so that one command line can take the place of the other.
 
-use std::{env, time::Duration};
+use std::{
+    env,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    time::Duration,
+};
 
 use config::ConsulSettings;
 use consul::{
     Address, Client, Registered, Request, Settings, TlsFiles, TokenSource,
     answers::{catalog, service::Service},
-    registration::{MeshGateway, Registration},
+    registration::{Bind, MeshGateway, Registration},
 };
 
 use crate::command::Run;
@@ -111,6 +115,7 @@ fn registration(arguments: &Run, role: Role) -> Result<Option<Registration>, Str
         service,
         address,
         wan_address,
+        bind_address,
         expose_servers,
         ..
     } = arguments;
@@ -119,6 +124,7 @@ fn registration(arguments: &Run, role: Role) -> Result<Option<Registration>, Str
             ("--service", service.is_some()),
             ("--address", address.is_some()),
             ("--wan-address", wan_address.is_some()),
+            ("--bind-address", !bind_address.is_empty()),
             ("--expose-servers", *expose_servers),
         ];
         return match alone.iter().find(|(_, given)| *given) {
@@ -152,12 +158,34 @@ fn registration(arguments: &Run, role: Role) -> Result<Option<Registration>, Str
     let gateway = MeshGateway {
         id: arguments.proxy_id.clone().unwrap_or_else(|| name.clone()),
         name,
+        bind: bind(address, wan.as_ref(), bind_address)?,
         lan: (address.ip(), address.port()),
         wan,
         exposes_servers: *expose_servers,
         forget_after: Some(FORGET_AFTER),
     };
     Ok(Some(gateway.registration()))
+}
+
+/// Where a gateway listens: where it is told to; else on both its addresses, if both are this machine's; else on its own.
+fn bind(lan: SocketAddr, wan: Option<&(String, u16)>, given: &[String]) -> Result<Bind, String> {
+    if !given.is_empty() {
+        let named = given.iter().map(|text| {
+            let (name, address) = text.split_once('=').unwrap_or(("", ""));
+            match address.parse() {
+                Ok(address) if !name.is_empty() => Ok((name.to_owned(), address)),
+                _ => Err(format!("--bind-address: {text} is not name=ip:port")),
+            }
+        });
+        return Ok(Bind::Only(named.collect::<Result<_, _>>()?));
+    }
+    let wan = wan.and_then(|(host, port)| Some(SocketAddr::new(host.parse().ok()?, *port)));
+    // A socket can be bound to an address of this machine alone; no packet is sent.
+    let is_ours = |ip: IpAddr| UdpSocket::bind((ip, 0)).is_ok();
+    Ok(match wan {
+        Some(wan) if wan != lan && is_ours(wan.ip()) && is_ours(lan.ip()) => Bind::LanAndWan,
+        _ => Bind::Lan,
+    })
 }
 
 /// Where Consul is: as the files say, before that as the environment says, before that as the command line says.

@@ -26,6 +26,7 @@ impl Learning {
             || arguments.service.is_some()
             || arguments.address.is_some()
             || arguments.wan_address.is_some()
+            || !arguments.bind_address.is_empty()
             || arguments.expose_servers
             || arguments.http_addr.is_some()
             || arguments.token_file.is_some();
@@ -35,7 +36,12 @@ impl Learning {
         }
     }
 
-    pub(crate) fn find_consul(&self, _: &Run, _: Option<&ConsulSettings>) -> Result<(), String> {
+    pub(crate) fn find_consul(
+        &self,
+        _: &Run,
+        _: Option<&ConsulSettings>,
+        _: &str,
+    ) -> Result<(), String> {
         Ok(())
     }
 

@@ -125,6 +125,28 @@ pub fn node_checks(body: &[u8]) -> Result<Vec<Check>, NotUnderstood> {
     })
 }
 
+/// Reads of the answer of `/v1/agent/self` the domain that the agent was given, without a dot at its end; empty where the
+/// agent does not say it.
+///
+/// # Errors
+/// The place where it is no such answer.
+pub fn domain(body: &[u8]) -> Result<String, NotUnderstood> {
+    let mut domain = String::new();
+    json::whole(body, |reader| {
+        reader.object(&mut |key, value| match key {
+            "DebugConfig" => value.object(&mut |key, value| {
+                if key == "DNSDomain" {
+                    domain = value.text()?;
+                }
+                Ok(())
+            }),
+            _ => Ok(()),
+        })
+    })?;
+    domain.truncate(domain.trim_end_matches('.').len());
+    Ok(domain)
+}
+
 /// Reads the answer of `/v1/config/service-resolver`.
 ///
 /// # Errors

@@ -206,7 +206,9 @@ impl Entry {
         self.start_over();
         self.quiet = 0;
         let (first, most) = match error {
-            Error::Forbidden(_) | Error::Filtered(_) => (FORBIDDEN, FORBIDDEN),
+            Error::Forbidden(_) => (FORBIDDEN, FORBIDDEN),
+            // A datacenter that has just been made knows nothing yet, for a moment.
+            Error::Filtered(_) => (RETRY, FORBIDDEN),
             Error::NotFound(_) => (RETRY, NOT_FOUND),
             Error::Refused(400..=499, _) | Error::TooLong(_) => (FORBIDDEN, RETRY_MOST),
             _ => (RETRY, RETRY_MOST),

@@ -13,6 +13,7 @@ pub(crate) fn read_every_way(body: &[u8]) -> Vec<consul::NotUnderstood> {
         catalog::node_services(body).err(),
         catalog::service_names(body).err(),
         catalog::resolvers(body).err(),
+        catalog::domain(body).err(),
         instances::instances(body).err(),
         instances::by_datacenter(body).err(),
         instances::of_query(body).err(),

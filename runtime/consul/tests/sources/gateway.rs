@@ -1,7 +1,7 @@
 //! A mesh gateway, from nothing to a plan.
 
 use consul::{
-    Question, Registered,
+    ChainQuestion, Question, Registered,
     gateway::{Assembled, Gateway},
 };
 use plan::Plan;
@@ -76,6 +76,46 @@ fn every_name_leads_where_consul_would_lead_it() {
         }
         assert_eq!(assembled.gateway.connect_timeout.as_secs(), 3);
         assert_eq!(plan.listeners[0].address.to_string(), "127.1.0.11:8443");
+    }
+}
+
+#[test]
+fn servers_have_names_in_the_domain_that_the_agent_or_the_file_names() {
+    let registered = Registered {
+        id: "mesh-gateway".to_owned(),
+        node: None,
+    };
+    let of = |answer: &str, given: &str| {
+        let mut gateway = Gateway::new(registered.clone(), given);
+        let questions = [Question::Roots, Question::Services, Question::Servers];
+        let chain = Question::Chain(ChainQuestion {
+            service: "mesh-gateway".to_owned(),
+            ..ChainQuestion::default()
+        });
+        let all = registered.questions().into_iter().chain(questions);
+        for question in all.chain([chain]) {
+            let (body, _) = playback::answer("1.8.7", &question);
+            gateway.learn(&question, &body).expect("an answer");
+        }
+        let asks = gateway.wanted().contains(&Question::Agent);
+        let learned = gateway.learn(&Question::Agent, answer.as_bytes());
+        learned.expect("an answer");
+        (asks, gateway.mesh().expect("a mesh").mesh.domain)
+    };
+    let corp = r#"{"DebugConfig":{"DNSDomain":"corp.example."}}"#;
+    for (answer, given, asks, domain) in [
+        (corp, "consul", true, "corp.example"),
+        (corp, "", true, "corp.example"),
+        // The file's word goes before.
+        (corp, "mesh.example", false, "mesh.example"),
+        // An agent that does not say it was told nothing.
+        (r#"{"Config":{}}"#, "consul", true, "consul"),
+    ] {
+        assert_eq!(
+            of(answer, given),
+            (asks, domain.to_owned()),
+            "{answer} {given}"
+        );
     }
 }
 

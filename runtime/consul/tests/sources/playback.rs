@@ -49,6 +49,7 @@ pub(crate) fn answer(version: &str, question: &Question) -> (Vec<u8>, Option<u64
         Question::Resolvers => file("config-service-resolver"),
         Question::Servers => file("health-service-consul"),
         Question::ServiceDefaults | Question::ProxyDefaults | Question::NodeChecks { .. } => none,
+        Question::Agent => file("agent-self"),
     };
     // Consul before 1.9 says no index for intentions.
     let silent = version == "1.8.7" && matches!(question, Question::Intentions { .. });
