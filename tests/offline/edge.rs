@@ -32,7 +32,7 @@ pub(crate) struct Edge {
     far: Namespace,
     server: Agent,
     agent: Option<Agent>,
-    pub(crate) mesh: Mesh,
+    pub(crate) mesh: Arc<Mesh>,
     /// The next port for a node.
     port: AtomicU16,
 }
@@ -84,29 +84,15 @@ impl Edge {
             })
         });
         let asked = agent.as_ref().unwrap_or(&server);
-        // An authority whose key a test has, so that it can issue leaves of other times.
         let trust_domain = asked.get(ROOTS)["TrustDomain"].clone();
         let mesh = Mesh::new(trust_domain.as_str().expect("a trust domain"));
-        let read = |path| std::fs::read_to_string(path).expect("the mesh has it");
-        let root = read(mesh.root());
-        let body = serde_json::json!({
-            "Provider": "consul",
-            "Config": {"PrivateKey": read(mesh.root_key()), "RootCert": root, "LeafCertTTL": "72h"},
-        });
-        server.put("/v1/connect/ca/configuration", &body.to_string());
-        until_true("the mesh's own root", || {
-            let roots = asked.get(ROOTS);
-            let active = roots["ActiveRootID"].clone();
-            let list = roots["Roots"].as_array().expect("roots").iter();
-            let mut active = list.filter(|root| root["ID"] == active);
-            active.any(|known| known["RootCert"].as_str().map(str::trim) == Some(root.trim()))
-        });
+        issue_by(&server, asked, &mesh);
         Self {
             gone,
             far,
             server,
             agent,
-            mesh,
+            mesh: Arc::new(mesh),
             port: AtomicU16::new(20_000),
         }
     }
@@ -198,8 +184,19 @@ impl Edge {
             .put("/v1/agent/service/register", &body.to_string());
     }
 
+    /// Gives the mesh another authority, whose key is here too.
+    pub(crate) fn rotate(&mut self) {
+        self.mesh = Arc::new(Mesh::new(self.mesh.trust_domain()));
+        issue_by(&self.server, self.asked(), &self.mesh);
+    }
+
     /// A node that asks this Consul.
     pub(crate) fn node(&self, words: &[&str]) -> Node {
+        Self::node_of(self.asked().http(), words)
+    }
+
+    /// A node that asks the Consul at this address.
+    pub(crate) fn node_of(http: SocketAddr, words: &[&str]) -> Node {
         let home = Arc::new(TempDir::new());
         let state = home.file("state");
         std::fs::create_dir(&state).expect("a directory can be made");
@@ -210,7 +207,7 @@ impl Edge {
                 state.display()
             ),
         );
-        let address = self.asked().http().to_string();
+        let address = http.to_string();
         let words = words.iter().copied().chain(["--http-addr", &address]);
         Node {
             words: words.map(str::to_owned).collect(),
@@ -228,11 +225,32 @@ pub(crate) struct Node {
 impl Node {
     /// Switches it on; it is ready when this returns.
     pub(crate) fn start(&self, clock: &WrongClock) -> Gateway {
+        Gateway::start(clock.worn_by(self.launch()))
+    }
+
+    pub(crate) fn launch(&self) -> Launch {
         let file = self.home.file("own.hcl").into_os_string();
         let words = self.words.iter().map(Into::into).chain([file]);
-        let launch = Launch::with(words).beside(Arc::clone(&self.home));
-        Gateway::start(clock.worn_by(launch))
+        Launch::with(words).beside(Arc::clone(&self.home))
     }
+}
+
+/// Makes an authority whose key is here that of Consul, so that leaves of other times can be issued.
+fn issue_by(server: &Agent, asked: &Agent, mesh: &Mesh) {
+    let read = |path| std::fs::read_to_string(path).expect("the mesh has it");
+    let root = read(mesh.root());
+    let body = serde_json::json!({
+        "Provider": "consul",
+        "Config": {"PrivateKey": read(mesh.root_key()), "RootCert": root, "LeafCertTTL": "72h"},
+    });
+    server.put("/v1/connect/ca/configuration", &body.to_string());
+    until_true("the mesh's own root", || {
+        let roots = asked.get(ROOTS);
+        let active = roots["ActiveRootID"].clone();
+        let list = roots["Roots"].as_array().expect("roots").iter();
+        let mut active = list.filter(|root| root["ID"] == active);
+        active.any(|known| known["RootCert"].as_str().map(str::trim) == Some(root.trim()))
+    });
 }
 
 const ROOTS: &str = "/v1/agent/connect/ca/roots";

@@ -14,3 +14,5 @@ mod back;
 mod edge;
 mod matrix;
 mod table;
+mod warp;
+mod week;

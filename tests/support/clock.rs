@@ -3,6 +3,7 @@
 //! Linux has no namespace for the time of day (time_namespaces(7) has the other clocks), and to set the machine's own clock
 //! would be felt by everything on it. It needs a C compiler, and a binary that is linked to the C library dynamically.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -56,6 +57,13 @@ impl WrongClock {
     /// Lets it jump.
     pub fn set(&self, seconds: i64) {
         replace(&self.0.file("seconds"), &seconds.to_string());
+    }
+
+    /// Gives it to a lictor for all its clocks, so that time passes when it is set ahead. What waits for a time notices with
+    /// the next thing that happens to the process.
+    pub fn passes_for(&self, launch: Launch) -> Launch {
+        self.worn_by(launch)
+            .env("LICTOR_TEST_CLOCK_ALL", PathBuf::from("1"))
     }
 
     /// Gives it to a lictor.

@@ -1,0 +1,299 @@
+//! A week of nodes' lives in minutes: nothing is written beyond the budget, and nothing grows.
+//!
+//! The processes are real, and so is the Consul behind a proxy (`warp.rs`); time is the test's, for all of their clocks. It goes from one
+//! wait that is over to the next. Each day has an hour in which a service moves every minute, hours in which it moves now
+//! and then, a link that is down, swallows everything and is down for long, another authority every other day, and twelve hours in
+//! which nothing happens. A day by default; `LICTOR_WEEK_DAYS=7` makes it a week.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use support::backend::Backend;
+use support::client::{echoes, try_echo, try_echoing};
+use support::clock::WrongClock;
+use support::lab::Gateway;
+use support::wait::until;
+
+use crate::edge::{Edge, Gone};
+use crate::warp::{Link, Warp};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// What is written in a day in which nothing happens, at most.
+const IDLE_BYTES: f64 = 64.0 * 1024.0;
+
+/// What a process may have more of at the end than after half a day: pages that the allocator keeps, and no more.
+const GROWTH_BYTES: u64 = 1 << 20;
+
+struct Week {
+    edge: Edge,
+    warp: Warp,
+    clock: WrongClock,
+    /// When it began, and how long ago that is, in seconds.
+    began: u64,
+    past: u64,
+    app: Backend,
+    nodes: Vec<Gateway>,
+    /// Where web calls api, and where the gateway is called with which name.
+    api: SocketAddr,
+    gateway: (SocketAddr, String),
+    flows: Vec<TcpStream>,
+    moves: u16,
+    steps: u64,
+}
+
+/// What a process has.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    rss: u64,
+    descriptors: usize,
+    threads: u64,
+    watches: f64,
+}
+
+#[test]
+fn nothing_is_written_beyond_the_budget_and_nothing_grows() {
+    let days = std::env::var("LICTOR_WEEK_DAYS").ok();
+    let days: u64 = days.map_or(1, |days| days.parse().expect("a number of days"));
+    Edge::with(Gone::Link, |edge| Week::begin(edge).live(days));
+}
+
+impl Week {
+    fn begin(edge: Edge) -> Self {
+        let began = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
+        let clock = WrongClock::by(0);
+        let warp = Warp::new(edge.asked().http(), edge.mesh.clone(), began);
+        let app = Backend::echo();
+        let (api, db) = (edge.address(), edge.address());
+        let (web_in, api_in, gateway) = (edge.address(), edge.address(), edge.address());
+        edge.register("web", app.address(), web_in, &[("api", api), ("db", db)]);
+        edge.register("api", app.address(), api_in, &[]);
+        edge.register("plain", app.address(), app.address(), &[]);
+        edge.register_gateway("gateway-1", gateway);
+        let name = format!("plain.default.dc1.internal.{}", edge.mesh.trust_domain());
+        let mut week = Self {
+            edge,
+            warp,
+            clock,
+            began,
+            past: 0,
+            app,
+            nodes: Vec::new(),
+            api,
+            gateway: (gateway, name),
+            flows: Vec::new(),
+            moves: 0,
+            steps: 0,
+        };
+        week.move_db();
+        let kinds = [
+            &["--sidecar-for", "web-1"][..],
+            &["--sidecar-for", "api-1"],
+            &["--gateway", "mesh"],
+        ];
+        for words in kinds {
+            let node = Edge::node_of(week.warp.address(), words);
+            week.nodes
+                .push(Gateway::start(week.clock.passes_for(node.launch())));
+        }
+        for _ in 0..4 {
+            week.flows.push(until("a flow", || try_echo(week.api)));
+            week.flows.push(until("a flow", || week.try_gateway()));
+        }
+        week
+    }
+
+    fn try_gateway(&self) -> Option<TcpStream> {
+        try_echoing(self.gateway.0, &self.gateway.1)
+    }
+
+    fn live(mut self, days: u64) {
+        let mut sizes = None;
+        for day in 0..days {
+            let at = |hour: u64| day * DAY + hour * HOUR;
+            self.pass_to(at(1));
+            let before = self.sum("lictor_state_writes_total{result=\"ok\"}");
+            for _ in 0..60 {
+                self.move_db();
+                self.pass(MINUTE);
+            }
+            let storm = self.each_more("lictor_state_writes_total{result=\"ok\"}", &before);
+            println!("day {day}: writes in an hour of sixty changes: {storm:?}");
+            // Ten that a quiet time leaves, ten for the hour, and the time.
+            assert!(storm.iter().all(|writes| *writes <= 21.0), "{storm:?}");
+
+            self.move_now_and_then(at(3));
+            self.break_link(Link::Down, 20 * MINUTE);
+            self.move_now_and_then(at(5));
+            if day % 2 == 0 {
+                self.edge.rotate();
+                self.warp.look();
+                self.pass(MINUTE);
+                self.warp.rotate(self.edge.mesh.clone());
+                self.pass(MINUTE);
+            }
+            self.move_now_and_then(at(6));
+            self.break_link(Link::Silent, 30 * MINUTE);
+            self.move_now_and_then(at(8));
+            self.break_link(Link::Down, 2 * HOUR);
+            self.move_now_and_then(at(12));
+            sizes.get_or_insert_with(|| self.sizes());
+
+            // What was pending has been written by now.
+            let before = self.sum("lictor_state_bytes_total");
+            self.pass_to(at(24));
+            let idle = self.each_more("lictor_state_bytes_total", &before);
+            println!("day {day}: bytes written in twelve idle hours: {idle:?}");
+            assert!(
+                idle.iter().all(|bytes| 2.0 * bytes <= IDLE_BYTES),
+                "{idle:?}"
+            );
+            self.recover();
+        }
+        let (first, last) = (sizes.expect("a day at least"), self.sizes());
+        println!("after half a day {first:?}\nat the end {last:?}");
+        for (first, last) in first.iter().zip(&last) {
+            assert!(last.rss <= first.rss + GROWTH_BYTES);
+            assert!(last.descriptors <= first.descriptors + 2);
+            assert_eq!(last.threads, first.threads);
+            assert!((last.watches - first.watches).abs() < 0.5);
+        }
+        // Each node remembers what it ran: all of that was for this.
+        let writes = self.sum("lictor_state_writes_total{result=\"ok\"}");
+        let bytes = self.sum("lictor_state_bytes_total");
+        println!(
+            "{days} day(s) in {} steps: writes {writes:?}, bytes {bytes:?}, {} leaves issued",
+            self.steps,
+            self.warp.leaves()
+        );
+        let refused: Vec<f64> = self
+            .nodes
+            .iter()
+            .map(|node| node.stats().refused_in_all())
+            .collect();
+        assert!(refused.iter().all(|refused| *refused < 0.5), "{refused:?}");
+        let hours = f64::from(u32::try_from(24 * days).unwrap());
+        let most = 10.0 + 10.0 * hours + hours / 6.0 + 1.0;
+        assert!(writes.iter().all(|writes| (1.0..most).contains(writes)));
+    }
+
+    /// Lets time pass up to this long after the beginning, in steps from one end of a wait to the next.
+    fn pass_to(&mut self, until: u64) {
+        while self.past < until {
+            let now = self.began + self.past;
+            let next = self
+                .warp
+                .next()
+                .map_or(MINUTE, |next| next.saturating_sub(now));
+            self.step(next.clamp(2, (until - self.past).max(2)) - 1);
+        }
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.pass_to(self.past + seconds);
+    }
+
+    fn step(&mut self, seconds: u64) {
+        self.past += seconds;
+        self.steps += 1;
+        self.warp.pass(self.began + self.past);
+        self.let_them_notice();
+        // Who was answered asks again after a short pause, which is over then.
+        self.past += 1;
+        self.warp.tick();
+        self.let_them_notice();
+        for flow in &mut self.flows {
+            assert!(echoes(flow), "an open connection, {} s on", self.past);
+        }
+        if self.steps.is_multiple_of(8) {
+            drop(until("a new connection", || try_echo(self.api)));
+            drop(until("a new connection", || self.try_gateway()));
+        }
+    }
+
+    fn let_them_notice(&self) {
+        self.clock.set(i64::try_from(self.past).unwrap());
+        for _ in 0..2 {
+            for node in &self.nodes {
+                // It wakes up, sees what time it is, and does what is due.
+                assert_eq!(node.admin().get("/ready").0, 200);
+            }
+            self.warp.wait_for_calm();
+        }
+    }
+
+    /// A service that web and the gateway know is somewhere else from now on.
+    fn move_db(&mut self) {
+        self.moves += 1;
+        let port = 30_000 + self.moves % 7;
+        let sidecar = SocketAddr::from(([127, 9, 0, 2], port));
+        self.edge.register("db", self.app.address(), sidecar, &[]);
+        until("the catalog to know", || {
+            let found = self.edge.asked().get("/v1/health/connect/db");
+            (found[0]["Service"]["Port"] == port).then_some(())
+        });
+        self.warp.look();
+    }
+
+    fn move_now_and_then(&mut self, until: u64) {
+        while self.past < until {
+            self.move_db();
+            self.pass(HOUR.min(until - self.past));
+        }
+    }
+
+    fn break_link(&mut self, link: Link, seconds: u64) {
+        self.warp.set_link(link);
+        self.pass(seconds / 2);
+        // What changes meanwhile is learned later.
+        self.move_db();
+        self.pass(seconds / 2);
+        self.warp.set_link(Link::Up);
+        self.pass(2 * MINUTE);
+    }
+
+    /// All is as Consul says it, some minutes after everything.
+    fn recover(&mut self) {
+        let lost = "lictor_consul_lost_seconds";
+        for _ in 0..10 {
+            if self.sum(lost).iter().all(|lost| *lost < 0.5) {
+                return;
+            }
+            self.pass(MINUTE);
+        }
+        panic!("Consul stays lost: {:?}", self.sum(lost));
+    }
+
+    fn sum(&self, name: &str) -> Vec<f64> {
+        self.nodes
+            .iter()
+            .map(|node| node.stats().value(name))
+            .collect()
+    }
+
+    fn each_more(&self, name: &str, before: &[f64]) -> Vec<f64> {
+        let now = self.sum(name);
+        now.iter()
+            .zip(before)
+            .map(|(now, before)| now - before)
+            .collect()
+    }
+
+    fn sizes(&self) -> Vec<Size> {
+        let size = |node: &Gateway| {
+            let process = node.lictor.proc();
+            Size {
+                rss: process.rss(),
+                descriptors: process.descriptors(),
+                threads: process.threads(),
+                watches: node.stats().value("lictor_consul_watches{state=\"all\"}"),
+            }
+        };
+        self.nodes.iter().map(size).collect()
+    }
+}
