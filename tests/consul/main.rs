@@ -10,6 +10,7 @@
     reason = "a test that is wrong fails"
 )]
 
+mod agentless;
 mod asking;
 mod beside_envoy;
 mod chains;

@@ -23,6 +23,10 @@ record! {
         tls: Option<ConsulTlsStanza>,
         /// The most connections at a time.
         connections: Option<Spot<u32>>,
+        /// Whether they are servers, and no agent runs here.
+        agentless: Option<bool>,
+        /// The node of the catalog that stands for this machine then.
+        node_name: Option<Spot<String>>,
     }
 }
 
@@ -55,6 +59,10 @@ pub struct ConsulSettings {
     pub server_name: Option<String>,
     /// The most connections at a time, at least 4.
     pub connections: Option<u32>,
+    /// Whether they are servers, and no agent runs here.
+    pub agentless: bool,
+    /// The node of the catalog that stands for this machine then.
+    pub node_name: Option<String>,
 }
 
 /// The one stanza, if there is one.
@@ -92,6 +100,14 @@ pub(crate) fn consul(stanzas: &[Stanza], errors: &mut Errors) -> Option<ConsulSe
         let what = "some queries block; give at least 4";
         errors.push(spot.place.error("", what));
     }
+    if let Some(spot) = stanza
+        .node_name
+        .as_ref()
+        .filter(|_| stanza.agentless != Some(true))
+    {
+        let what = "an agent has a node; it goes with agentless = true";
+        errors.push(spot.place.error("", what));
+    }
     Some(ConsulSettings {
         addresses: addresses.iter().map(|spot| spot.value.clone()).collect(),
         token_file: path(&stanza.token_file),
@@ -101,6 +117,8 @@ pub(crate) fn consul(stanzas: &[Stanza], errors: &mut Errors) -> Option<ConsulSe
             .and_then(|tls| tls.server_name.as_ref())
             .map(|spot| spot.value.clone()),
         connections: stanza.connections.as_ref().map(|spot| spot.value),
+        agentless: stanza.agentless.unwrap_or(false),
+        node_name: stanza.node_name.as_ref().map(|spot| spot.value.clone()),
     })
 }
 

@@ -26,7 +26,7 @@ fn read(consul: &str) -> Result<Option<ConsulSettings>, Vec<String>> {
 fn the_whole_stanza_is_read() {
     let settings = read(
         "consul { addresses = [\"https://10.0.0.1\", \"10.0.0.2:8500\", \"unix:///run/c.sock\"] token_file = \"/t\"
-        tls { ca_file = \"/ca\" cert_file = \"/c\" key_file = \"/k\" server_name = \"server.dc1.consul\" } connections = 64 }",
+        tls { ca_file = \"/ca\" cert_file = \"/c\" key_file = \"/k\" server_name = \"server.dc1.consul\" } connections = 64 agentless = true node_name = \"edge-7\" }",
     );
     let expected = ConsulSettings {
         addresses: ["https://10.0.0.1", "10.0.0.2:8500", "unix:///run/c.sock"]
@@ -37,6 +37,8 @@ fn the_whole_stanza_is_read() {
         own: Some((PathBuf::from("/c"), PathBuf::from("/k"))),
         server_name: Some("server.dc1.consul".to_owned()),
         connections: Some(64),
+        agentless: true,
+        node_name: Some("edge-7".to_owned()),
     };
     assert_eq!(settings, Ok(Some(expected)));
     assert_eq!(read(""), Ok(None));
@@ -61,6 +63,10 @@ fn what_cannot_be_used_is_refused_where_it_stands() {
         (
             "consul { tls { cert_file = \"/c\" } }",
             "f.hcl:2:14: lictor.consul.tls: cert_file and key_file belong together; give both or neither",
+        ),
+        (
+            "consul { node_name = \"edge-7\" }",
+            "f.hcl:2:22: lictor.consul.node_name: an agent has a node; it goes with agentless = true",
         ),
         (
             "consul { tokens_file = \"/t\" }",

@@ -47,6 +47,7 @@ pub struct Client {
     token: Token,
     secure: Secure,
     resolver: Rc<Resolver>,
+    node: Option<String>,
     budget: usize,
     slots: Semaphore,
     idle: RefCell<Vec<Connection>>,
@@ -70,6 +71,7 @@ impl Client {
             token: Token::new(settings.token),
             secure: Secure::new(settings.tls),
             resolver,
+            node: settings.node,
             budget,
             slots: Semaphore::new(budget),
             idle: RefCell::new(Vec::new()),
@@ -84,6 +86,12 @@ impl Client {
     pub fn with_clock(mut self, clock: tls::Clock) -> Self {
         self.secure.set_clock(clock);
         self
+    }
+
+    /// The node of the catalog that stands for this machine, where no agent runs here.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.node.as_deref()
     }
 
     /// The most connections at a time.

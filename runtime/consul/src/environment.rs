@@ -64,14 +64,17 @@ impl Settings {
         Ok(())
     }
 
-    /// Asks there and nowhere else.
+    /// Asks there and nowhere else; several addresses have commas between.
     ///
     /// # Errors
     ///
-    /// It is no address.
+    /// One is no address.
     pub fn take_address(&mut self, text: &str) -> Result<(), Error> {
-        let address = Address::new(text).map_err(|why| Error::Address(text.to_owned(), why))?;
-        self.addresses = vec![address];
+        let one = |text: &str| {
+            let text = text.trim();
+            Address::new(text).map_err(|why| Error::Address(text.to_owned(), why))
+        };
+        self.addresses = text.split(',').map(one).collect::<Result<_, _>>()?;
         Ok(())
     }
 }
@@ -126,6 +129,14 @@ mod tests {
             settings.tls.server_name.as_deref(),
             Some("server.dc1.consul")
         );
+    }
+
+    #[test]
+    fn several_addresses_have_commas_between() {
+        let settings = of(&[("CONSUL_HTTP_ADDR", "https://a:1, b")]).unwrap();
+        let addresses: Vec<String> = settings.addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["https://a:1", "http://b:8500"]);
+        assert!(of(&[("CONSUL_HTTP_ADDR", "a,")]).is_err());
     }
 
     #[test]

@@ -310,6 +310,9 @@ impl Registration {
                 return;
             }
             drop(watch);
+            if watches.is_stopped() {
+                return;
+            }
             // Where two are at odds about it neither may be busy with it.
             Timer::after(RETRY).await;
         }

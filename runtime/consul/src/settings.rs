@@ -16,6 +16,9 @@ pub struct Settings {
     /// The most connections at a time, at least 4. Consul allows an address 200 by default (`http_max_conns_per_client`),
     /// and counts a connection that we give up until its query ends.
     pub connections: usize,
+    /// The node of the catalog that stands for this machine, where servers are asked and no agent runs here. No agent may have
+    /// the name.
+    pub node: Option<String>,
 }
 
 impl Default for Settings {
@@ -26,6 +29,7 @@ impl Default for Settings {
             token: TokenSource::Anonymous,
             tls: TlsFiles::default(),
             connections: CONNECTIONS,
+            node: None,
         }
     }
 }

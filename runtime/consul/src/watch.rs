@@ -83,6 +83,12 @@ impl Watches {
     pub fn stop(&self) {
         self.0.stop();
     }
+
+    /// Whether nothing more is asked.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.is_stopped()
+    }
 }
 
 impl Watch {

@@ -127,13 +127,21 @@ pub(crate) struct Run {
     #[argh(switch)]
     pub(crate) expose_servers: bool,
 
-    /// where Consul's HTTP API is; CONSUL_HTTP_ADDR or 127.0.0.1:8500 unless given
+    /// where Consul's HTTP API is, several with commas between; CONSUL_HTTP_ADDR or 127.0.0.1:8500 unless given
     #[argh(option, arg_name = "ADDRESS")]
     pub(crate) http_addr: Option<String>,
 
     /// the file with the token for Consul; CONSUL_HTTP_TOKEN_FILE or CONSUL_HTTP_TOKEN unless given
     #[argh(option, arg_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+
+    /// ask Consul's servers, where no agent runs: proxies stand in the catalog, on a node of their own
+    #[argh(switch)]
+    pub(crate) agentless: bool,
+
+    /// with --agentless: the name of that node; lictor-HOSTNAME unless given
+    #[argh(option, arg_name = "NAME")]
+    pub(crate) node_name: Option<String>,
 
     /// configuration files or directories, or one blob of lictor compile
     #[argh(positional, arg_name = "FILE")]

@@ -36,6 +36,9 @@ const BURST: Duration = Duration::from_millis(20);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const MOST_RETRY: Duration = Duration::from_secs(10);
 
+/// Servers that are there answer within this.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
 /// Lines about trouble in one spell of it; after that Consul's end is known to be the matter.
 const SHOWN: u32 = 5;
 
@@ -212,7 +215,9 @@ impl Learning {
         let register = async {
             if let Some(register) = &proxy.wanted.register {
                 register
-                    .keep(watches, None, |fare| proxy.fares(&fare, log))
+                    .keep(watches, watches.client().node(), |fare| {
+                        proxy.fares(&fare, log)
+                    })
                     .await;
             }
             future::pending().await
@@ -230,6 +235,28 @@ impl Learning {
         if let Some(watches) = self.watches.get() {
             watches.stop();
         }
+    }
+
+    /// Says that the proxies end, where no agent finds out.
+    pub(crate) async fn leave(&self) {
+        let Some(client) = self.watches.get().map(Watches::client) else {
+            return;
+        };
+        let Some(node) = client.node() else {
+            return;
+        };
+        let all = async {
+            for proxy in &self.proxies {
+                if let Some(register) = &proxy.wanted.register {
+                    // The end does not wait for who cannot be told.
+                    let _ = register.leave(client, node).await;
+                }
+            }
+        };
+        let late = async {
+            Timer::after(LEAVE_WITHIN).await;
+        };
+        future::or(all, late).await;
     }
 
     /// What Consul said of the upstreams of that name.
@@ -377,7 +404,7 @@ impl Proxy {
             match self.wanted.registered(client).await {
                 Ok(registered) => break registered,
                 Err(why) => {
-                    let lost = Notice::Lost(wanted::AGENT_SERVICES.to_owned(), why);
+                    let lost = Notice::Lost(wanted::listing(client), why);
                     self.tell(&lost, log, turned);
                 }
             }

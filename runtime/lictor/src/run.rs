@@ -380,6 +380,7 @@ impl Running {
                 ("seconds", &log::Seconds(deadline)),
             ],
         );
+        self.learning.leave().await;
 
         let finished = async {
             self.proxy.drained().await;

@@ -4,24 +4,21 @@
 //! environment, so that one command line can take the place of the other.
 
 use std::{
-    env,
+    env, fs,
     net::{IpAddr, SocketAddr, UdpSocket},
     time::Duration,
 };
 
 use config::ConsulSettings;
 use consul::{
-    Address, Client, Registered, Request, Settings, TlsFiles, TokenSource,
+    Address, Client, Question, Registered, Request, Settings, TlsFiles, TokenSource,
     answers::{catalog, service::Service},
     registration::{Bind, MeshGateway, Registration},
 };
 
 use crate::command::Run;
 
-/// What the local agent has registered.
-pub(crate) const AGENT_SERVICES: &str = "/v1/agent/services";
-
-/// For that question: the local agent answers from its own memory.
+/// For what is registered: the local agent answers from its own memory.
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// More than a node's services come to.
@@ -218,6 +215,9 @@ pub(crate) fn settings(
             .connections
             .and_then(|most| usize::try_from(most).ok());
         settings.connections = most.unwrap_or(settings.connections);
+        settings.node = given
+            .agentless
+            .then(|| given.node_name.clone().unwrap_or_else(own_node));
     }
     settings.take_environment(&|name| env::var(name).ok())?;
     if let Some(address) = &arguments.http_addr {
@@ -226,11 +226,41 @@ pub(crate) fn settings(
     if let Some(file) = &arguments.token_file {
         settings.token = TokenSource::File(file.clone());
     }
+    match &arguments.node_name {
+        Some(name) => settings.node = Some(name.clone()),
+        None if arguments.agentless && settings.node.is_none() => settings.node = Some(own_node()),
+        None => {}
+    }
     Ok(settings)
 }
 
+/// The name of a node for this machine that is no agent's: agents have the machine's own.
+fn own_node() -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("lictor-{}", host.trim())
+}
+
+/// Who has something registered.
+fn whose(client: &Client) -> String {
+    match client.node() {
+        None => "the agent".to_owned(),
+        Some(node) => format!("the node {node} of the catalog"),
+    }
+}
+
+/// Where it stands what is registered here.
+pub(crate) fn listing(client: &Client) -> String {
+    match client.node() {
+        None => "/v1/agent/services".to_owned(),
+        Some(node) => Question::NodeServices {
+            node: node.to_owned(),
+        }
+        .path(),
+    }
+}
+
 impl Wanted {
-    /// Under which ID it is registered at the local agent.
+    /// Under which ID it is registered, at the local agent or in the catalog.
     ///
     /// # Errors
     /// Why that is not known now.
@@ -239,19 +269,26 @@ impl Wanted {
             Which::Id(id) => id.clone(),
             _ => self.find(client).await?,
         };
-        Ok(Registered { id, node: None })
+        Ok(Registered {
+            id,
+            node: client.node().map(str::to_owned),
+        })
     }
 
     async fn find(&self, client: &Client) -> Result<String, String> {
         let request = Request {
             method: "GET",
-            path: AGENT_SERVICES,
+            path: &listing(client),
             body: None,
             within: WITHIN,
         };
         let answer = client.fetch(request, MAX_SERVICES_BYTES).await;
         let (_, body) = answer.map_err(|error| error.to_string())?;
-        let services = catalog::agent_services(&body).map_err(|error| error.to_string())?;
+        let services = match client.node() {
+            None => catalog::agent_services(&body),
+            Some(_) => catalog::node_services(&body),
+        };
+        let services = services.map_err(|error| error.to_string())?;
         let mut found = services.iter().filter(|service| match &self.which {
             Which::Id(id) => service.id == *id,
             Which::For(id) => service.kind == "connect-proxy" && service.proxy.service_id == *id,
@@ -259,16 +296,17 @@ impl Wanted {
         });
         match (found.next(), found.next()) {
             (Some(service), None) => Ok(service.id.clone()),
-            (None, _) => Err(self.not_found(client.has_token(), &services)),
+            (None, _) => Err(self.not_found(client, &services)),
             (Some(_), Some(_)) => Err(format!(
-                "the agent has several proxies for {}; name one by --proxy-id",
+                "{} has several proxies for {}; name one by --proxy-id",
+                whose(client),
                 self.name
             )),
         }
     }
 
     /// What is not listed may be hidden: Consul leaves out what a token may not see.
-    fn not_found(&self, has_token: bool, services: &[Service]) -> String {
+    fn not_found(&self, client: &Client, services: &[Service]) -> String {
         let (what, name) = match &self.which {
             Which::OnlyGateway => ("mesh gateway".to_owned(), MESH_GATEWAY.to_owned()),
             Which::Id(id) => (format!("proxy {id}"), "…".to_owned()),
@@ -278,8 +316,8 @@ impl Wanted {
                 (format!("proxy of {id}"), format!("{name}-sidecar-proxy"))
             }
         };
-        let mut text = format!("the agent has no {what} registered");
-        if has_token {
+        let mut text = format!("{} has no {what} registered", whose(client));
+        if client.has_token() {
             text.push_str(&format!(
                 r#", or its token may not see it: it needs service "{name}" {{ policy = "read" }}"#
             ));

@@ -29,7 +29,9 @@ impl Learning {
             || !arguments.bind_address.is_empty()
             || arguments.expose_servers
             || arguments.http_addr.is_some()
-            || arguments.token_file.is_some();
+            || arguments.token_file.is_some()
+            || arguments.agentless
+            || arguments.node_name.is_some();
         match wanted {
             true => Err("this build cannot ask Consul (feature consul); give a file".to_owned()),
             false => Ok(Self),
@@ -81,6 +83,8 @@ impl Learning {
     }
 
     pub(crate) fn stop(&self) {}
+
+    pub(crate) async fn leave(&self) {}
 
     pub(crate) async fn explain(&self, _: &str) -> String {
         String::new()
