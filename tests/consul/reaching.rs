@@ -1,13 +1,17 @@
 //! Every way to reach a Consul: a unix socket, HTTPS with its own names, the next address when one is gone.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use consul::{Address, Error, Event, Question, Settings as Reach, TlsFiles};
 use smol::Timer;
-use support::consul::{Agent, Settings, binary};
+use support::backend::Backend;
+use support::consul::{Agent, MASTER, Settings, binary};
+use support::process::Launch;
 use support::temp::TempDir;
 
 use crate::asking::{instances, run, settings, until};
+use crate::ground::register;
 
 #[test]
 fn over_a_unix_socket() {
@@ -23,36 +27,78 @@ fn over_a_unix_socket() {
     });
 }
 
+/// An agent that wants a certificate of whoever asks over HTTPS, and the files of its authority and of a certificate: made by
+/// Consul itself.
+struct Https {
+    agent: Agent,
+    ca: PathBuf,
+    own: (PathBuf, PathBuf),
+    _home: TempDir,
+}
+
+impl Https {
+    fn start(acl: bool) -> Self {
+        let home = TempDir::new();
+        for arguments in [
+            &["tls", "ca", "create"][..],
+            &["tls", "cert", "create", "-server", "-dc", "dc1"],
+        ] {
+            let done = Command::new(binary())
+                .args(arguments)
+                .current_dir(home.path())
+                .output()
+                .unwrap();
+            assert!(done.status.success(), "{done:?}");
+        }
+        let file = |name: &str| home.file(name);
+        let own = (
+            file("dc1-server-consul-0.pem"),
+            file("dc1-server-consul-0-key.pem"),
+        );
+        let ca = file("consul-agent-ca.pem");
+        let more = format!(
+            r#"{{"verify_incoming_https":true,"ca_file":"{}","cert_file":"{}","key_file":"{}"}}"#,
+            ca.display(),
+            own.0.display(),
+            own.1.display()
+        );
+        let agent = Agent::start(Settings {
+            acl,
+            more: &more,
+            ..Settings::default()
+        });
+        Self {
+            agent,
+            ca,
+            own,
+            _home: home,
+        }
+    }
+}
+
+#[test]
+fn by_the_words_and_the_environment_of_consuls_own_command() {
+    let https = Https::start(true);
+    let app = Backend::echo();
+    let at = register(&https.agent, "web", app.address(), "");
+    let launch = |token: &str| {
+        Launch::with(["-sidecar-for=web-1"])
+            .env("CONSUL_HTTP_ADDR", https.agent.https().to_string().into())
+            .env("CONSUL_HTTP_SSL", "true".into())
+            .env("CONSUL_HTTP_TOKEN", token.into())
+            .env("CONSUL_CACERT", https.ca.clone())
+            .env("CONSUL_CLIENT_CERT", https.own.0.clone())
+            .env("CONSUL_CLIENT_KEY", https.own.1.clone())
+            .env("CONSUL_TLS_SERVER_NAME", "server.dc1.consul".into())
+    };
+    let lictor = launch(MASTER).start();
+    let listening = lictor.log.wait_for("listening");
+    assert_eq!(listening.field("address"), at.to_string());
+}
+
 #[test]
 fn over_https_by_the_names_that_consul_gives_its_agents() {
-    let home = TempDir::new();
-    for arguments in [
-        &["tls", "ca", "create"][..],
-        &["tls", "cert", "create", "-server", "-dc", "dc1"],
-    ] {
-        let done = Command::new(binary())
-            .args(arguments)
-            .current_dir(home.path())
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{done:?}");
-    }
-    let file = |name: &str| home.file(name);
-    let (chain, key) = (
-        file("dc1-server-consul-0.pem"),
-        file("dc1-server-consul-0-key.pem"),
-    );
-    let ca = file("consul-agent-ca.pem");
-    let more = format!(
-        r#"{{"verify_incoming_https":true,"ca_file":"{}","cert_file":"{}","key_file":"{}"}}"#,
-        ca.display(),
-        chain.display(),
-        key.display()
-    );
-    let agent = Agent::start(Settings {
-        more: &more,
-        ..Settings::default()
-    });
+    let Https { agent, ca, own, .. } = &Https::start(false);
     let reach = |server_name: Option<&str>, own| Reach {
         addresses: vec![Address::new(&format!("https://{}", agent.https())).unwrap()],
         tls: TlsFiles {
@@ -62,7 +108,7 @@ fn over_https_by_the_names_that_consul_gives_its_agents() {
         },
         ..Reach::default()
     };
-    let own = Some((chain, key));
+    let own = Some(own.clone());
     run(
         reach(Some("server.dc1.consul"), own.clone()),
         |asking| async move {

@@ -95,15 +95,14 @@ fn a_gateway_that_one_command_starts_and_registers() {
         listener.local_addr().unwrap()
     };
     let (lan, http) = (port(), agent.http().to_string());
+    // As it would be written for Consul's own command.
     let arguments = [
-        "--gateway",
-        "mesh",
-        "--register",
-        "--address",
+        "-gateway=mesh",
+        "-register",
+        "-address",
         &lan.to_string(),
-        "--wan-address",
-        "gw.example:443",
-        "--expose-servers",
+        "-wan-address=gw.example:443",
+        "-expose-servers",
         "--http-addr",
         &http,
     ];
@@ -133,6 +132,10 @@ fn what_does_not_go_together_is_refused() {
         (
             &["--gateway", "mesh", "--register"][..],
             "--register needs --address",
+        ),
+        (
+            &["-gateway=mesh", "-token", "secret"],
+            "-token of consul connect envoy: everyone on the machine",
         ),
         (
             &["--gateway", "mesh", "--address", "127.0.0.1:1"],

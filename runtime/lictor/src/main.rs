@@ -28,6 +28,7 @@ mod stderr;
 mod tree;
 #[cfg(feature = "consul")]
 mod wanted;
+mod words;
 
 use std::process::ExitCode;
 
@@ -86,6 +87,10 @@ fn parse() -> Result<Lictor, Exit> {
             }
         }
     }
+    let arguments = words::ours(arguments).map_err(|why| {
+        eprintln!("lictor: {why}");
+        Exit::Usage
+    })?;
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     Lictor::from_args(&["lictor"], &arguments).map_err(|early| match early.status {
         Ok(()) => {
