@@ -54,13 +54,11 @@ fn instead(name: &str) -> Option<&'static str> {
         }
         "ca-path" => "folders of CAs are not read; name one file in CONSUL_CACERT",
         "admin-bind" => "write admin = \"IP:PORT\" in lictor { } of a file",
-        "bind-address" => {
-            "write envoy_gateway_bind_addresses into the proxy's config where the gateway is registered"
-        }
         "mesh-gateway" => "write --gateway mesh",
         "deregister-after-critical" => {
             "it is six hours; for another time register the gateway by a file of the agent's"
         }
+        "namespace" | "partition" => "only the default ones are supported",
         "grpc-addr"
         | "envoy-binary"
         | "envoy-version"
@@ -96,6 +94,10 @@ mod tests {
                 "run --register --gateway mesh",
             ),
             ("compile -o out.blob a.hcl", "compile -o out.blob a.hcl"),
+            (
+                "run -bind-address=lan=10.0.0.1:8443",
+                "run --bind-address lan=10.0.0.1:8443",
+            ),
             ("explain -sni a.b -- -x", "explain --sni a.b -- -x"),
             ("check -", "check -"),
         ] {
