@@ -3,6 +3,7 @@
 //! Everything here runs on a thread that lives in the namespace, so ports are its own and need not be looked for.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -174,6 +175,23 @@ impl Edge {
         }
     }
 
+    /// Registers an instance of a service and its sidecar on another machine.
+    pub(crate) fn register_elsewhere(&self, service: &str, machine: u8, port: u16) {
+        let own = serde_json::json!({"Service": service, "ID": service, "Port": 80});
+        let proxy = serde_json::json!({
+            "Kind": "connect-proxy", "Service": format!("{service}-sidecar-proxy"),
+            "ID": format!("{service}-sidecar-proxy"), "Port": port,
+            "Proxy": {"DestinationServiceName": service, "DestinationServiceID": service},
+        });
+        for instance in [own, proxy] {
+            let body = serde_json::json!({
+                "Node": format!("machine-{machine}"), "Address": format!("10.1.2.{machine}"),
+                "Service": instance,
+            });
+            self.asked().put("/v1/catalog/register", &body.to_string());
+        }
+    }
+
     /// Registers a mesh gateway.
     pub(crate) fn register_gateway(&self, id: &str, address: SocketAddr) {
         let body = serde_json::json!({
@@ -226,6 +244,18 @@ impl Node {
     /// Switches it on; it is ready when this returns.
     pub(crate) fn start(&self, clock: &WrongClock) -> Gateway {
         Gateway::start(clock.worn_by(self.launch()))
+    }
+
+    /// Its state directory.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.home.file("state")
+    }
+
+    /// How large the larger plan is that it remembers.
+    pub(crate) fn plan_bytes(&self) -> u64 {
+        let slots = ["plan-1.a", "plan-1.b"].map(|slot| self.state().join(slot));
+        let sizes = slots.iter().filter_map(|slot| slot.metadata().ok());
+        sizes.map(|slot| slot.len()).max().unwrap_or(0)
     }
 
     pub(crate) fn launch(&self) -> Launch {

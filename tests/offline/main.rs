@@ -12,6 +12,7 @@
 
 mod back;
 mod edge;
+mod flash;
 mod matrix;
 mod table;
 mod warp;

@@ -154,6 +154,8 @@ impl Week {
                 "{idle:?}"
             );
             self.recover();
+            let rss: Vec<u64> = self.sizes().iter().map(|size| size.rss >> 10).collect();
+            println!("day {day}: resident memory {rss:?} KiB");
         }
         let (first, last) = (sizes.expect("a day at least"), self.sizes());
         println!("after half a day {first:?}\nat the end {last:?}");

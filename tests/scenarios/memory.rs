@@ -237,3 +237,64 @@ fn a_directory_that_is_of_no_use_is_said_and_stops_nothing() {
     drop((gateway, second));
     fs::remove_dir_all(memory).unwrap();
 }
+
+#[test]
+fn on_a_read_only_root_it_writes_its_state_directory_and_nothing_else() {
+    let web = Backend::echo();
+    let node = Node::new(&GatewayFile::new("dc1").service("web", &[web.address()]));
+    let state = node.home.file("state");
+    for recalled in [false, true] {
+        let gateway = Gateway::start(node.launch().writing_only(&state));
+        if recalled {
+            gateway.lictor.log.wait_for("recalled");
+        } else {
+            gateway.lictor.log.wait_for("remembered");
+        }
+        echoing(gateway.address(), &sni("web", "dc1"));
+        assert!(gateway.lictor.log.events("not_remembering").is_empty());
+        drop(gateway);
+        if !recalled {
+            fs::remove_file(node.file()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_a_newer_lictor_left_is_kept_aside_and_named_or_not_touched() {
+    let web = Backend::echo();
+    let node = Node::new(&GatewayFile::new("dc1").service("web", &[web.address()]));
+    node.run_once();
+    // In a slot of ours, which a newer one should not use, and in one of its own.
+    let [slot, _] = node.slots().try_into().unwrap();
+    let newer = newer(&fs::read(&slot).unwrap());
+    fs::write(&slot, &newer).unwrap();
+    let own = node.home.file("state").join("plan-2.a");
+    fs::write(&own, &newer).unwrap();
+    let gateway = node.start();
+    let aside = gateway.lictor.log.wait_for("kept_aside");
+    assert_eq!(aside.field("file"), "plan-1.a.version-9");
+    let aside = node.home.file("state").join(aside.field("file"));
+    assert_eq!(fs::read(aside).unwrap(), newer);
+    assert_eq!(fs::read(own).unwrap(), newer);
+    echoing(gateway.address(), &sni("web", "dc1"));
+}
+
+/// The same blob, whole, of version 9.
+fn newer(blob: &[u8]) -> Vec<u8> {
+    let mut newer = blob.to_vec();
+    newer[10] = 9;
+    let mut crc = u64::MAX;
+    for byte in newer[..32].iter().chain(&newer[40..]) {
+        crc ^= u64::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1)
+                ^ if crc & 1 == 1 {
+                    0xc96c_5795_d787_0f42
+                } else {
+                    0
+                };
+        }
+    }
+    newer[32..40].copy_from_slice(&(!crc).to_le_bytes());
+    newer
+}

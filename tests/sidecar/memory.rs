@@ -118,6 +118,10 @@ fn keys_are_their_owners_alone_and_never_shown() {
         let output = lictor(&words.collect::<Vec<_>>());
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(said.contains("(not shown)") && !shows(&said), "{said}");
+        assert!(
+            said.contains("good until") || said.contains("\"good_until\":{\"web\":\"20"),
+            "{said}"
+        );
     }
 }
 

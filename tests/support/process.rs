@@ -84,6 +84,15 @@ impl Launch {
         self
     }
 
+    /// With everything read-only except this directory, as on a machine whose root is (mount_namespaces(7)).
+    pub fn writing_only(mut self, directory: &Path) -> Self {
+        let shell = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro / && exec \"$@\"";
+        let words = ["unshare", "--mount", "sh", "-c", shell].map(OsString::from);
+        let words = words.into_iter().chain([directory.into()]);
+        self.prefix.splice(0..0, words);
+        self
+    }
+
     /// In a network namespace, and with the resolv.conf that belongs to it.
     pub fn inside(mut self, namespace: &Namespace) -> Self {
         let enter = ["ip", "netns", "exec", namespace.name()];

@@ -138,7 +138,7 @@ fn build_time() -> u64 {
         })
 }
 
-/// `lictor inspect`: what a blob says.
+/// `lictor inspect`: what a blob says, and until when the certificates that are with it are good.
 pub(crate) fn inspect(arguments: &Inspect) -> Exit {
     let path = &arguments.blob;
     let kind = if path.is_dir() {
@@ -146,11 +146,20 @@ pub(crate) fn inspect(arguments: &Inspect) -> Exit {
     } else {
         job::bytes_of(path).map(|bytes| store::kind(&bytes))
     };
+    let beside = match &kind {
+        Ok(Some(Identities::KIND)) => path.clone(),
+        _ if path.is_dir() => path.clone(),
+        _ => job::identities_of(path),
+    };
+    let leaves = job::read::<Identities>(&beside)
+        .map(|(_, identities)| proxy::good_until(&identities.0))
+        .unwrap_or_default();
+    let json = arguments.json;
     let shown = match kind {
         Err(unreadable) => Err(unreadable),
-        Ok(Some(Identities::KIND)) => show::<Identities>("identities", path, arguments.json),
-        Ok(Some(Moment::KIND)) => show::<Moment>("time", path, arguments.json),
-        Ok(_) => show::<Remembered>("plan", path, arguments.json),
+        Ok(Some(Identities::KIND)) => show::<Identities>("identities", path, &leaves, json),
+        Ok(Some(Moment::KIND)) => show::<Moment>("time", path, &[], json),
+        Ok(_) => show::<Remembered>("plan", path, &leaves, json),
     };
     match shown {
         Ok(()) => Exit::Ok,
@@ -163,7 +172,12 @@ fn refused(command: &str, unreadable: &Unreadable) -> Exit {
     Exit::Config
 }
 
-fn show<T: Content + Serialize>(kind: &str, path: &Path, json: bool) -> Result<(), Unreadable> {
+fn show<T: Content + Serialize>(
+    kind: &str,
+    path: &Path,
+    leaves: &[(String, u64)],
+    json: bool,
+) -> Result<(), Unreadable> {
     let (meta, content) = job::read::<T>(path)?;
     let content = Tree::of(&content);
     let learned = match meta.learned {
@@ -173,12 +187,16 @@ fn show<T: Content + Serialize>(kind: &str, path: &Path, json: bool) -> Result<(
     let mut text = String::new();
     if json {
         let field = |name: &str, tree| (name.to_owned(), tree);
+        let until = leaves
+            .iter()
+            .map(|(service, end)| field(service, Tree::Text(Rfc3339::of(*end).to_string())));
         let whole = Tree::Map(vec![
             field("kind", Tree::Text(kind.to_owned())),
             field("version", Tree::Plain(store::VERSION.to_string())),
             field("generation", Tree::Plain(meta.generation.to_string())),
             field("learned", Tree::Text(learned)),
             field("source", Tree::Text(meta.source)),
+            field("good_until", Tree::Map(until.collect())),
             field("content", content),
         ]);
         whole.json(&mut text);
@@ -190,6 +208,12 @@ fn show<T: Content + Serialize>(kind: &str, path: &Path, json: bool) -> Result<(
             meta.generation
         );
         println!("learned     {learned}, from {}", meta.source);
+        for (service, end) in leaves {
+            println!(
+                "good until  {}: the certificate of {service}",
+                Rfc3339::of(*end)
+            );
+        }
         content.lines(0, &mut text);
         print!("{text}");
     }

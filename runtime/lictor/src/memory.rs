@@ -386,8 +386,17 @@ impl fmt::Display for Age {
         let Some(age) = self.0 else {
             return f.write_str("of unknown age");
         };
-        let hours = age.as_secs() / 3600;
-        write!(f, "{hours}h{}m old", age.as_secs() / 60 % 60)
+        write!(f, "{} old", Hours(age))
+    }
+}
+
+/// How long something takes, in hours and minutes.
+pub(crate) struct Hours(pub(crate) Duration);
+
+impl fmt::Display for Hours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minutes = self.0.as_secs() / 60;
+        write!(f, "{}h{}m", minutes / 60, minutes % 60)
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 
 use proxy::{Clock, Proxy};
 
-use crate::{admin::Told, log::Rfc3339, memory::Age};
+use crate::{admin::Told, log::Rfc3339, memory::Hours};
 
 /// What is to be expected.
 pub(crate) struct Outlook {
@@ -80,11 +80,7 @@ pub(crate) fn page(told: &Told) -> String {
     };
     if learning.count() > 0 {
         let _ = match learning.lost_for() {
-            Some(lost) => writeln!(
-                text,
-                "consul      lost: no whole answer, {}",
-                Age(Some(lost))
-            ),
+            Some(lost) => writeln!(text, "consul      lost for {}", Hours(lost)),
             None => writeln!(text, "consul      answers"),
         };
     }

@@ -29,7 +29,7 @@ use crate::{
     log,
     log::Log,
     materials,
-    memory::{self, Age, Memory},
+    memory::{self, Hours, Memory},
     names::Names,
     outlook::Outlook,
     plans, reload, shortage,
@@ -527,7 +527,7 @@ impl Running {
             status += &format!(", from memory, {age}");
         }
         if let Some(lost) = self.learning.lost_for() {
-            status += &format!(", Consul lost, {}", Age(Some(lost)));
+            status += &format!(", Consul lost for {}", Hours(lost));
         }
         if self.is_alone() {
             status += &format!("; {}", Outlook::of(&self.proxy, self.memory.clock()));

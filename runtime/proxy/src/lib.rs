@@ -57,6 +57,6 @@ mod tls;
 pub use event::{Cause, Counters, Downstream, End, Event, Observer};
 pub use options::Options;
 pub use proxy::{Applied, Proxy, Unfit};
-pub use secure::{doubtful_identities, unusable_parts};
+pub use secure::{doubtful_identities, good_until, unusable_parts};
 pub use tls::Clock;
 pub use unusable::{Part, Unusable};

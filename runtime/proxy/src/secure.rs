@@ -185,16 +185,28 @@ pub fn doubtful_identities(plan: &Plan, datacenter: &str, clock: &Clock) -> Vec<
 
 /// Tells the clock when the newest of a Plan's identities was issued; gives whose they are and until when they are good.
 pub(crate) fn tell_clock(plan: &Plan, options: &Options) -> Vec<(String, u64)> {
-    let (mut issued, mut ends) = (0, Vec::with_capacity(plan.identities.len()));
-    for given in &plan.identities {
+    let mut issued = 0;
+    let leaves = leaves(&plan.identities, &mut |from| issued = from.max(issued));
+    options.clock.own(issued);
+    leaves
+}
+
+/// Whose these identities are, and the last second of each, since 1970. What cannot be used is left out.
+#[must_use]
+pub fn good_until(identities: &[plan::Identity]) -> Vec<(String, u64)> {
+    leaves(identities, &mut |_| ())
+}
+
+fn leaves(identities: &[plan::Identity], from: &mut dyn FnMut(u64)) -> Vec<(String, u64)> {
+    let mut leaves = Vec::with_capacity(identities.len());
+    for given in identities {
         if let Ok(identity) = identity(given) {
             let validity = identity.validity();
-            issued = validity.not_before.max(issued);
-            ends.push((given.name.clone(), validity.not_after));
+            from(validity.not_before);
+            leaves.push((given.name.clone(), validity.not_after));
         }
     }
-    options.clock.own(issued);
-    ends
+    leaves
 }
 
 fn identity(identity: &plan::Identity) -> Result<Identity, Unusable> {
