@@ -9,4 +9,5 @@ pub mod chain;
 pub mod defaults;
 pub mod instances;
 pub mod intentions;
+pub mod mesh;
 pub mod service;

@@ -180,6 +180,11 @@ impl Inner {
                     Err(error) => Some(format!("the answer is not understood: {error}")),
                 }
             }
+            Event::Failed(error) if question.is_unknown(error) => {
+                let learned = self.source.borrow_mut().learn(question, b"[]", None);
+                state.learned |= learned == Ok(News::Some);
+                None
+            }
             Event::Failed(error) => Some(question.trouble(error)),
             Event::Recovered => None,
         };

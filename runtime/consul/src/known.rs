@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    answers::{authority, catalog, chain, defaults, instances, intentions, service},
+    answers::{authority, catalog, chain, defaults, instances, intentions, mesh, service},
     assemble::places::{self, From, Place},
     json::NotUnderstood,
     merge,
@@ -28,6 +28,7 @@ pub(crate) enum Answer {
     Service(Box<service::Service>),
     Services(Vec<service::Service>),
     Defaults(Vec<defaults::Defaults>),
+    Tls(Box<mesh::Tls>),
     Roots(authority::Roots),
     Leaf(Box<authority::Leaf>),
     Intentions(Vec<intentions::Intention>),
@@ -144,6 +145,14 @@ impl Known {
             Answer::Roots(roots) if roots.count > 0 && !roots.trust_domain.is_empty() => {
                 Some(roots)
             }
+            _ => None,
+        }
+    }
+
+    /// What the mesh entry says of TLS; `None` where it is not known.
+    pub(crate) fn tls(&self) -> Option<&mesh::Tls> {
+        match self.answer(&Question::MeshEntry)? {
+            Answer::Tls(tls) => Some(tls),
             _ => None,
         }
     }
@@ -275,6 +284,7 @@ fn read(question: &Question, body: &[u8]) -> Result<Answer, NotUnderstood> {
         Question::ServiceDefaults | Question::ProxyDefaults => {
             Answer::Defaults(defaults::list(body)?)
         }
+        Question::MeshEntry => Answer::Tls(Box::new(mesh::tls(body)?)),
         Question::NodeChecks { .. } => Answer::Digest(digest(body)),
         Question::Roots => Answer::Roots(authority::roots(body)?),
         Question::Leaf { .. } => Answer::Leaf(Box::new(authority::leaf(body)?)),

@@ -6,6 +6,8 @@
 
 use std::{fmt::Write as _, time::Duration};
 
+use crate::Error;
+
 /// A query.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Question {
@@ -29,6 +31,8 @@ pub enum Question {
     ServiceDefaults,
     /// The `proxy-defaults` entry.
     ProxyDefaults,
+    /// The `mesh` entry (1.10 and newer).
+    MeshEntry,
     /// The roots and the trust domain.
     Roots,
     /// The certificate of a service, and its key.
@@ -130,6 +134,7 @@ impl Question {
             Self::NodeChecks { node } => path("/v1/health/node/", node, ""),
             Self::ServiceDefaults => "/v1/config/service-defaults".to_owned(),
             Self::ProxyDefaults => "/v1/config/proxy-defaults".to_owned(),
+            Self::MeshEntry => "/v1/config/mesh".to_owned(),
             Self::Roots => "/v1/agent/connect/ca/roots".to_owned(),
             Self::Leaf { service } => path("/v1/agent/connect/ca/leaf/", service, ""),
             Self::Intentions { service } => path(
@@ -185,6 +190,12 @@ impl Question {
             && known.namespace == chain.namespace
             && known.partition == chain.partition
             && known.datacenter == chain.datacenter
+    }
+
+    /// Whether this refusal says that there is no such thing in this version.
+    pub(crate) fn is_unknown(&self, error: &Error) -> bool {
+        let kind = |said: &str| said.contains("invalid config entry kind");
+        *self == Self::MeshEntry && matches!(error, Error::Refused(_, said) if kind(said))
     }
 
     /// How the next answer is awaited.
@@ -322,6 +333,15 @@ mod tests {
         ] {
             assert_eq!(question.path(), path);
         }
+    }
+
+    #[test]
+    fn a_version_without_mesh_entries_says_so() {
+        // As 1.8.7 answers; 1.9 has no such kind either (`agent/structs/config_entry.go`).
+        let said = Error::of_status(500, b"invalid config entry kind: mesh");
+        assert!(Question::MeshEntry.is_unknown(&said));
+        assert!(!Question::Resolvers.is_unknown(&said));
+        assert!(!Question::MeshEntry.is_unknown(&Error::of_status(500, b"No cluster leader")));
     }
 
     #[test]

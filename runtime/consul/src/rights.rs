@@ -56,6 +56,7 @@ impl Question {
                     .to_owned()
             }
             Self::Roots
+            | Self::MeshEntry
             | Self::AnyIntention
             | Self::Services
             | Self::Resolvers

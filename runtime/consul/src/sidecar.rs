@@ -46,7 +46,8 @@ pub struct Assembled {
     pub sidecar: SidecarRegistration,
     /// The mesh around it.
     pub mesh: Mesh,
-    /// Whether it is still unknown what holds for a source that no intention names: a deny so far.
+    /// Whether it is still unknown what holds for a source that no intention names, a deny so far, or what the mesh entry
+    /// says of TLS.
     pub is_provisional: bool,
     /// Upstreams that are left out, by name, and why.
     pub refused: Vec<(String, String)>,
@@ -78,6 +79,9 @@ impl Sidecar {
             wanted.insert(Question::AnyIntention);
         }
         let intentions = self.known.intentions(&service);
+        if intentions.is_some() && !self.before_1_9 {
+            wanted.insert(Question::MeshEntry);
+        }
         if intentions.is_some_and(|found| !authorization::cover_everyone(found)) {
             wanted.insert(Question::Default {
                 service: service.clone(),
@@ -206,8 +210,12 @@ impl Sidecar {
             _ => DefaultAction::Deny,
         };
         let intentions = authorization::intentions(found, &roots.trust_domain, default);
+        let tls = self.known.tls();
         let mut around = Around::new(here, &self.known);
         let mut sidecar = registration::sidecar(proxy, intentions).map_err(NotYet::Unusable)?;
+        if let Some(tls) = tls.cloned() {
+            (sidecar.incoming, sidecar.outgoing) = (tls.incoming, tls.outgoing);
+        }
         let mut refused = Vec::new();
         for upstream in upstreams(proxy) {
             match around.upstream(upstream, &roots.trust_domain) {
@@ -233,8 +241,9 @@ impl Sidecar {
         Ok(Assembled {
             sidecar,
             mesh,
-            is_provisional: !authorization::cover_everyone(found)
-                && self.known.allowed(&proxy.proxy.service).is_none(),
+            is_provisional: (!authorization::cover_everyone(found)
+                && self.known.allowed(&proxy.proxy.service).is_none())
+                || (tls.is_none() && !self.before_1_9),
             refused,
             valid_before: leaf.valid_before.clone(),
         })

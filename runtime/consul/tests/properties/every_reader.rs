@@ -1,6 +1,6 @@
 //! Every reader of answers, by one call: for the property tests and for the fuzz target.
 
-use consul::answers::{authority, catalog, chain, defaults, instances, intentions};
+use consul::answers::{authority, catalog, chain, defaults, instances, intentions, mesh};
 
 /// Reads a body in every way, and gives the refusals.
 ///
@@ -21,6 +21,7 @@ pub(crate) fn read_every_way(body: &[u8]) -> Vec<consul::NotUnderstood> {
         catalog::node_checks(body).err(),
         defaults::defaults(body).err(),
         defaults::list(body).err(),
+        mesh::tls(body).err(),
         authority::roots(body).err(),
         authority::leaf(body).err(),
         intentions::matching(body, "db").err(),

@@ -48,6 +48,7 @@ pub(crate) fn answer(version: &str, question: &Question) -> (Vec<u8>, Option<u64
         Question::Services => file("catalog-services"),
         Question::Resolvers => file("config-service-resolver"),
         Question::Servers => file("health-service-consul"),
+        Question::MeshEntry => file("config-mesh"),
         Question::ServiceDefaults | Question::ProxyDefaults | Question::NodeChecks { .. } => none,
         Question::Agent => file("agent-self"),
     };

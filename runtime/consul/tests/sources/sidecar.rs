@@ -4,7 +4,7 @@ use consul::{
     Entries, NotYet, Question, Registered,
     sidecar::{Assembled, Sidecar},
 };
-use plan::{Cluster, Health, Plan, Route, spiffe::SpiffeId};
+use plan::{Cluster, Health, Plan, Route, TlsParameters, spiffe::SpiffeId};
 
 use crate::playback;
 
@@ -395,6 +395,51 @@ fn without_an_agent_the_registration_comes_from_the_catalog() {
     assert_eq!(assembled.mesh.datacenter, "dc1");
     let plan = plan(&assembled);
     assert_eq!(addresses(cluster(&plan, "db?dc=dc2")), ["127.1.0.11:8443"]);
+}
+
+#[test]
+fn the_mesh_entry_says_what_tls_is_spoken_and_a_consul_without_one_is_not_asked() {
+    let mut sidecar = web();
+    learn(&mut sidecar, "1.21", |question| {
+        *question == Question::MeshEntry
+    });
+    assert!(sidecar.mesh().expect("a mesh").is_provisional);
+    learn(&mut sidecar, "1.21", |_| false);
+    let assembled = sidecar.mesh().expect("a mesh");
+    assert!(!assembled.is_provisional);
+    let incoming = TlsParameters {
+        min_version: "TLSv1_3".to_owned(),
+        ..TlsParameters::default()
+    };
+    let outgoing = TlsParameters {
+        min_version: "TLSv1_2".to_owned(),
+        max_version: "TLSv1_2".to_owned(),
+        cipher_suites: [
+            "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+            "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        ]
+        .map(str::to_owned)
+        .into(),
+    };
+    let plan = plan(&assembled);
+    let mut chains = plan.listeners.iter().flat_map(|listener| &listener.chains);
+    let public = chains
+        .find_map(|chain| chain.tls.as_ref())
+        .expect("a way in");
+    assert_eq!(public.parameters, incoming);
+    let tls = cluster(&plan, "db?dc=dc2")
+        .tls
+        .as_ref()
+        .expect("mutual TLS");
+    assert_eq!(tls.parameters, outgoing);
+
+    let mut old = web();
+    learn(&mut old, "1.8.7", |_| false);
+    assert!(!old.wanted().contains(&Question::MeshEntry));
+    assert_eq!(
+        old.mesh().expect("a mesh").sidecar.incoming,
+        TlsParameters::default()
+    );
 }
 
 #[test]
