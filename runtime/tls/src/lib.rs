@@ -22,6 +22,8 @@ mod clock;
 mod contexts;
 mod der;
 mod error;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod exchange;
 mod identity;
 mod kept;
 #[cfg(feature = "ktls")]
