@@ -196,3 +196,13 @@ wait_for() {
         sleep 0.05
     done
 }
+
+# free_port FOLDER: a port of loopback that nobody has now, for a program that does not say which it took.
+free_port() {
+    openssl s_server -accept 127.0.0.1:0 -nocert </dev/null >"$1/port" 2>&1 &
+    local holder=$!
+    wait_for "$1/port" '^ACCEPT ' "$holder"
+    kill "$holder"
+    wait "$holder" 2>/dev/null || true
+    sed -n 's/^ACCEPT .*:\([0-9]*\)$/\1/p' "$1/port"
+}

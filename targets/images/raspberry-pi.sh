@@ -4,8 +4,8 @@
 # and Debian's kernel; never run on a board.
 
 DISK_MODULES=(sdhci-iproc bcm2835 squashfs)
-# Ethernet of the Pi 4, 3B+, and of the 2 and 3; the watchdog; the USB host they hang on.
-MODULES=(genet lan78xx smsc95xx dwc2 bcm2835_wdt ext4 vfat nls_cp437 nls_ascii)
+# Ethernet of the Pi 4, 3B+, and of the 2 and 3; adapters and modems at USB; the USB host they hang on; the watchdog.
+MODULES=(genet lan78xx smsc95xx cdc_ether rndis_host dwc2 bcm2835_wdt ext4 vfat nls_cp437 nls_ascii)
 CONSOLE=ttyS1
 
 # boot_files FOLDER: the firmware, the device trees by the names it looks for, and its settings.
