@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use consul::sidecar::Sidecar;
 use consul::{Follower, Registered, Source};
@@ -278,6 +279,36 @@ fn a_board_that_starts_in_1970_gets_through_to_the_servers() {
 }
 
 #[test]
+fn a_leaf_past_half_of_its_life_is_renewed_by_another_server() {
+    let servers = Servers::start(2);
+    let at = || free(&servers.all[0]);
+    let ip = servers.all[0].http().ip();
+    catalogue(&servers.all[0], "web", SocketAddr::new(ip, 9), at(), "");
+    // Of 72 hours 36 are left after as many: not yet.
+    let clock = WrongClock::by(35 * 3600);
+    let web = Gateway::start(clock.worn_by(servers.sidecar("web")));
+    let log = &web.lictor.log;
+    log.wait_for("learned");
+    wait::holds(Duration::from_secs(4), "the leaf is not renewed", || {
+        log.events("leaf_renewed").is_empty() && log.events("leaf_not_renewed").is_empty()
+    });
+    drop(web);
+    let clock = WrongClock::by(37 * 3600);
+    let web = Gateway::start(clock.worn_by(servers.sidecar("web")));
+    let renewed = web.lictor.log.wait_for("leaf_renewed");
+    assert!(
+        renewed
+            .field("ends_later_by_seconds")
+            .parse::<u64>()
+            .unwrap()
+            > 0
+    );
+    wait::until_true("the new leaf to be put to work", || {
+        web.lictor.log.events("learned").len() == 2
+    });
+}
+
+#[test]
 fn the_plan_is_the_one_that_an_agent_leads_to() {
     let (dc1, dc2) = two_datacenters();
     let app = Backend::echo();
@@ -337,7 +368,7 @@ fn the_plan_is_the_one_that_an_agent_leads_to() {
         let compared = async {
             let mut last = None;
             for _ in 0..1500 {
-                Timer::after(std::time::Duration::from_millis(10)).await;
+                Timer::after(Duration::from_millis(10)).await;
                 let (one, two) = (plan(&by_agent), plan(&by_servers));
                 if one.is_some() && one == two {
                     return;

@@ -46,6 +46,7 @@ fn learn_all_they_need_and_intentions_bite_under_a_live_flow() {
 
     let (status, text) = web.admin().get("/explain?upstream=api");
     assert_eq!(status, 200);
+    assert!(text.contains("without it   goes on for 71 hours"), "{text}");
     assert!(
         text.contains("upstream     api of web-1-sidecar-proxy"),
         "{text}"

@@ -173,6 +173,67 @@ impl Client {
         answer
     }
 
+    /// Whether there are other addresses than the one that is asked now.
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        self.addresses.len() > 1
+    }
+
+    /// How many addresses there are.
+    pub(crate) fn addresses(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// The same as [`Client::fetch`], of the address that comes so many after the one that is asked now.
+    pub(crate) async fn fetch_elsewhere(
+        &self,
+        nth: usize,
+        request: Request<'_>,
+        most: usize,
+    ) -> Result<Vec<u8>, Error> {
+        let _slot = self.slots.acquire().await;
+        let index = (self.preferred.get() + nth) % self.addresses.len().max(1);
+        let address = self.addresses.get(index).unwrap_or(&self.local);
+        let answer = async {
+            let mut connection = Connection::new(self.connect_to(address).await?, index);
+            let bytes = self.bytes(request, index)?;
+            let mut body = Vec::new();
+            let mut collect = |_: &About, piece: &[u8]| {
+                if body.len() + piece.len() > most {
+                    return Err(Error::TooLong(most));
+                }
+                body.extend_from_slice(piece);
+                Ok(())
+            };
+            let answer = connection
+                .exchange(&bytes, &self.traffic, &mut collect)
+                .await;
+            let (about, _) = answer.map_err(|failure| self.failed(index, failure))?;
+            match about.status {
+                200 => Ok(body),
+                status => Err(Error::of_status(status, &body)),
+            }
+        };
+        let late = async {
+            Timer::after(request.within).await;
+            Err(Error::Silent(address.to_string(), request.within))
+        };
+        future::or(answer, late).await
+    }
+
+    fn failed(&self, address: usize, failure: Failure) -> Error {
+        let address = self
+            .addresses
+            .get(address)
+            .unwrap_or(&self.local)
+            .to_string();
+        match failure {
+            Failure::Broken(error, _) => Error::Unreachable(address, error),
+            Failure::Http(error) => Error::Http(address, error),
+            Failure::Ours(error) => error,
+        }
+    }
+
     async fn attempt(
         &self,
         request: Request<'_>,
@@ -200,15 +261,7 @@ impl Client {
                 // It was closed while nobody asked. There are only so many idle ones. One that breaks later, while a query
                 // blocks, is trouble: the next answer may be another server's.
                 Err(Failure::Broken(_, true)) if connection.used && begun.elapsed() < AT_ONCE => {}
-                Err(failure) => {
-                    let address = self.addresses.get(connection.address);
-                    let address = address.map(Address::to_string).unwrap_or_default();
-                    return Err(match failure {
-                        Failure::Broken(error, _) => Error::Unreachable(address, error),
-                        Failure::Http(error) => Error::Http(address, error),
-                        Failure::Ours(error) => error,
-                    });
-                }
+                Err(failure) => return Err(self.failed(connection.address, failure)),
             }
         };
         if let Some(connection) = connection.filter(|_| self.idle.borrow().len() < MAX_IDLE) {

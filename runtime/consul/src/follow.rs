@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    Error, Event, Question, Watch, Watches,
+    About, Error, Event, Question, Watch, Watches,
     known::News,
     source::{Assembled, NotYet, Source},
 };
@@ -106,6 +106,12 @@ impl Follower {
         wanted
             .iter()
             .all(|question| source.has(question) || state.troubles.contains_key(question))
+    }
+
+    /// Takes an answer that was come by in another way.
+    pub(crate) fn offer(&self, question: &Question, body: &[u8]) {
+        let about = About::default();
+        self.0.hear(question, &Event::Answer(&about, body));
     }
 
     /// How many questions have no current answer.

@@ -30,6 +30,7 @@ mod levels;
 mod merge;
 mod question;
 pub mod registration;
+pub mod renewal;
 mod rights;
 mod secure;
 mod settings;

@@ -18,7 +18,7 @@ use plan::{
 };
 
 use crate::{
-    answers::{chain::CompiledChain, service},
+    answers::{authority, chain::CompiledChain, service},
     assemble::{
         authorization, chains,
         places::{Usable, endpoints},
@@ -171,6 +171,12 @@ impl Sidecar {
     #[must_use]
     pub fn registered(&self) -> Option<&service::Service> {
         self.known.service(&self.registered)
+    }
+
+    /// The service and its leaf, once it is known.
+    pub(crate) fn leaf(&self) -> Option<(&str, &authority::Leaf)> {
+        let service = &self.registered()?.proxy.service;
+        Some((service, self.known.leaf(service)?))
     }
 
     /// The own datacenter, as the leaf tells it: an agent before 1.9 does not say.

@@ -11,7 +11,7 @@ use config::{Settings, Upstream};
 use plan::{Plan, mesh::SidecarRegistration};
 use store::Remembered;
 
-use crate::{Exit, admin::Told, command::Explain, job, plans};
+use crate::{Exit, admin::Told, command::Explain, job, outlook::Outlook, plans};
 
 /// For the answer of a process, which may ask Consul first.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -183,6 +183,10 @@ pub(crate) async fn page(query: &str, told: &Told) -> Option<String> {
     let mut text = String::new();
     if let Some(age) = told.memory.age() {
         let _ = writeln!(text, "note         what runs is from memory, {age}");
+    }
+    if let Asked::Upstream(_) = asked {
+        let outlook = Outlook::of(&told.proxy, told.memory.clock());
+        let _ = writeln!(text, "without it   {outlook}");
     }
     let mut local = Plan::default();
     let mut of_files = String::new();

@@ -25,7 +25,7 @@ use crate::{
     command::Run,
     filled::filled,
     log::{Field, Log},
-    plans,
+    plans, renewing,
     wanted::{self, Role, Wanted},
 };
 
@@ -49,6 +49,7 @@ pub(crate) struct Learning {
     /// The domain of the names of Consul's servers, as the files say it.
     domain: RefCell<String>,
     watches: OnceCell<Watches>,
+    clock: OnceCell<Clock>,
     /// What the files say.
     local: RefCell<Plan>,
     /// What is remembered, while not all of it is known again.
@@ -94,6 +95,7 @@ impl Learning {
             settings: RefCell::default(),
             domain: RefCell::default(),
             watches: OnceCell::new(),
+            clock: OnceCell::new(),
             local: RefCell::default(),
             remembered: RefCell::default(),
         })
@@ -132,6 +134,7 @@ impl Learning {
         if self.count() > 0 {
             let client = Client::new(self.settings.take(), Rc::clone(resolver));
             let client = with_clock(client, clock);
+            self.clock.get_or_init(|| clock.clone());
             self.watches
                 .get_or_init(|| Watches::new(Rc::new(client), Rc::clone(executor)));
         }
@@ -227,7 +230,14 @@ impl Learning {
             let source = proxy.source(watches.client(), &domain, log, turned).await;
             proxy.follow(source, watches, log, apply, turned).await;
         };
-        future::or(register, follow).await;
+        let renew = renewing::keep(
+            &proxy.follower,
+            &proxy.wanted,
+            watches,
+            self.clock.get(),
+            log,
+        );
+        future::or(register, future::or(follow, renew)).await;
     }
 
     /// Asks nothing more.

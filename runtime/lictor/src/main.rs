@@ -22,6 +22,8 @@ mod outlook;
 mod plans;
 mod process;
 mod reload;
+#[cfg(feature = "consul")]
+mod renewing;
 mod run;
 mod shortage;
 mod stderr;
