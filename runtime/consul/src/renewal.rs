@@ -56,7 +56,9 @@ async fn renew(follower: &Follower, client: &Client, question: &Question, until:
     };
     let mut why = None;
     for nth in 1..client.addresses() {
-        match client.fetch_elsewhere(nth, request, MAX_LEAF_BYTES).await {
+        // Boxed: it is large, and there are days between two.
+        let fetch = Box::pin(client.fetch_elsewhere(nth, request, MAX_LEAF_BYTES));
+        match fetch.await {
             Ok(body) => {
                 let end = authority::leaf(&body).ok();
                 let end = end.and_then(|leaf| times::seconds(&leaf.valid_before));
