@@ -8,6 +8,7 @@ use std::time::Duration;
 use consul::registration::{Bind, Fare, MeshGateway};
 use smol::{Timer, future};
 use support::consul::Agent;
+use support::netns::Namespace;
 use support::process::{Launch, lictor};
 use support::wait::until_true;
 
@@ -127,6 +128,44 @@ fn a_gateway_that_one_command_starts_and_registers() {
 }
 
 #[test]
+fn a_gateway_by_the_names_of_its_interfaces() {
+    let namespace = Namespace::new();
+    namespace.ip(&[
+        "link", "add", "lan0", "type", "veth", "peer", "name", "wan0",
+    ]);
+    for (device, address) in [
+        ("lan0", "10.3.0.1/24"),
+        ("lan0", "10.2.0.1/16"),
+        ("wan0", "192.168.7.7/24"),
+        ("wan0", "fd07::7/64"),
+    ] {
+        namespace.ip(&["address", "add", address, "dev", device, "nodad"]);
+        namespace.ip(&["link", "set", device, "up"]);
+    }
+    namespace.run(|| {
+        let agent = Agent::server();
+        let lictor = crate::ground::start(
+            &agent,
+            &[
+                "--gateway",
+                "mesh",
+                "--register",
+                "--address",
+                "{{ GetInterfaceIP \"lan0\" }}:8443",
+                "--wan-address",
+                "[{{ GetAllInterfaces | include \"name\" \"^wan0$\" | include \"flags\" \"forwardable\" | exclude \"type\" \"ipv4\" | attr \"address\" }}]:443",
+            ],
+        );
+        let known = agent.get("/v1/agent/service/mesh-gateway");
+        assert_eq!(known["Address"], "10.2.0.1");
+        assert_eq!(known["TaggedAddresses"]["wan"]["Address"], "fd07::7");
+        for address in [lictor.listener("lan"), lictor.listener("wan")] {
+            TcpStream::connect(address).unwrap();
+        }
+    });
+}
+
+#[test]
 fn what_does_not_go_together_is_refused() {
     for (arguments, why) in [
         (
@@ -162,6 +201,16 @@ fn what_does_not_go_together_is_refused() {
                 "x",
             ],
             "x is not host:port",
+        ),
+        (
+            &[
+                "--gateway",
+                "mesh",
+                "--register",
+                "--address",
+                "{{ GetInterfaceIP \"none7\" }}:1",
+            ],
+            "--address: {{ GetInterfaceIP \"none7\" }}: no interface of this machine has such an address",
         ),
     ] {
         let arguments: Vec<&str> = ["run"].iter().chain(arguments).copied().collect();

@@ -18,6 +18,7 @@ mod half_open_flood;
 mod host_names;
 mod idle_cost;
 mod idle_timeout;
+mod interfaces;
 mod json_log;
 mod large_transfers;
 mod memory;

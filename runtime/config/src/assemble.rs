@@ -31,6 +31,7 @@ pub(crate) fn assemble(
         raw.services,
         &entries,
         &runtime.timeouts,
+        files,
         &mut errors,
         &mut notes,
     );

@@ -1,4 +1,4 @@
-//! The certificate and key files that a configuration names.
+//! The certificate and key files that a configuration names, and what else it needs of this machine.
 //!
 //! [`crate::parse_with`] asks a [`Files`] for them, so that it touches no disk itself; [`Disk`] is
 //! what [`crate::load`] gives it. A key is never part of a message.
@@ -9,6 +9,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use plan::Secret;
+
+use crate::template::InterfaceAddress;
 
 /// The largest certificate or key file that is read, in bytes: a bundle of twenty roots fits.
 pub const MAX_PEM_BYTES: usize = 64 * 1024;
@@ -25,13 +27,21 @@ pub struct PemFile {
     pub exposed: bool,
 }
 
-/// Where certificate and key files come from.
+/// Where certificate and key files come from, and addresses by interface.
 pub trait Files {
     /// Reads one file, of at most [`MAX_PEM_BYTES`].
     ///
     /// # Errors
     /// Says why it cannot be read, without its contents.
     fn read(&self, path: &Path) -> io::Result<PemFile>;
+
+    /// The addresses of this machine's interfaces, in the kernel's order, for addresses that are templates.
+    ///
+    /// # Errors
+    /// Says why they are not known.
+    fn interfaces(&self) -> io::Result<Vec<InterfaceAddress>> {
+        Ok(Vec::new())
+    }
 }
 
 /// The files of this machine.

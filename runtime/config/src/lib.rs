@@ -53,6 +53,7 @@ mod socket_path;
 mod splitter;
 mod stanza;
 mod suggest;
+mod template;
 mod trust;
 mod value;
 mod yaml;
@@ -95,6 +96,7 @@ pub use settings::{
 };
 pub use splitter::{Percent, ServiceRouter, ServiceSplit, ServiceSplitter};
 pub use stanza::{BalancePolicy, LogFormat, LogLevel};
+pub use template::{InterfaceAddress, fill_template, is_template};
 pub use trust::{Material, Origin};
 pub use value::{Data, Entry, Object, Span, Value};
 pub use yaml::parse_yaml;

@@ -9,7 +9,7 @@ use crate::assemble::assemble;
 use crate::document::Raw;
 use crate::error::{Error, Errors, SyntaxError};
 use crate::fields::Reading;
-use crate::files::{Disk, Files, NoFiles};
+use crate::files::{Files, NoFiles};
 use crate::flattened;
 use crate::hcl::parse_hcl;
 use crate::json::parse_json;
@@ -61,7 +61,7 @@ pub struct Source<'a> {
 ///
 /// # Errors
 /// Everything that is wrong with any of them.
-pub fn load(paths: &[PathBuf]) -> Result<Settings, Errors> {
+pub fn load(paths: &[PathBuf], machine: &dyn Files) -> Result<Settings, Errors> {
     let mut errors = Errors::default();
     let mut files = Vec::new();
     for path in paths {
@@ -92,7 +92,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Settings, Errors> {
             format: format.unwrap_or(Format::Hcl),
         })
         .collect();
-    parse_with(&sources, &Disk)
+    parse_with(&sources, machine)
 }
 
 /// Reads texts that name no certificate or key files.

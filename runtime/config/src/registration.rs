@@ -4,6 +4,7 @@
 //! own, and what Consul would refuse is refused (agent/structs/structs.go `NodeService.Validate`),
 //! except port 0 of a gateway, a sidecar or an upstream, which without Consul can mean any free port.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use plan::Discovery;
@@ -13,10 +14,12 @@ use crate::defaults;
 use crate::entries::ConfigEntries;
 use crate::error::{Errors, Note};
 use crate::fields::Place;
+use crate::files::Files;
 use crate::proxy_config::{DnsDiscovery, GatewayOptions, current_name};
 use crate::scalars::{Map, Named};
 use crate::service::{ProxySettings, ServiceDefinition, ServiceKind, TaggedAddress, Upstream};
 use crate::settings::{Sidecar, Timeouts};
+use crate::template::{fill_template, is_template};
 
 /// The service meta by which a gateway carries the servers' traffic (WAN federation).
 const WAN_FEDERATION_META: &str = "consul-wan-federation";
@@ -38,6 +41,7 @@ pub(crate) fn register(
     definitions: Vec<ServiceDefinition>,
     entries: &ConfigEntries,
     timeouts: &Timeouts,
+    files: &dyn Files,
     errors: &mut Errors,
     notes: &mut Vec<Note>,
 ) -> Registrations {
@@ -46,6 +50,7 @@ pub(crate) fn register(
         notes,
         entries,
         timeouts,
+        files,
         taken: Vec::new(),
         done: Registrations::default(),
     };
@@ -65,6 +70,7 @@ struct Registrar<'a> {
     notes: &'a mut Vec<Note>,
     entries: &'a ConfigEntries,
     timeouts: &'a Timeouts,
+    files: &'a dyn Files,
     /// The IDs that are taken, by node-wide rule of Consul's.
     taken: Vec<(String, Place)>,
     done: Registrations,
@@ -441,6 +447,7 @@ impl Registrar<'_> {
     /// An address to bind; an empty one is all addresses.
     fn bind_ip(&mut self, place: &Place, key: &str, text: Option<&str>) -> Option<IpAddr> {
         let text = text.filter(|text| !text.is_empty())?;
+        let text = &self.filled(place, key, text)?;
         match text.parse() {
             Ok(address) => Some(address),
             Err(_) => {
@@ -451,11 +458,29 @@ impl Registrar<'_> {
         }
     }
 
+    /// An address, by interface or as it stands.
+    fn filled<'t>(&mut self, place: &Place, key: &str, text: &'t str) -> Option<Cow<'t, str>> {
+        if !is_template(text) {
+            return Some(Cow::Borrowed(text));
+        }
+        let interfaces = self.files.interfaces().map_err(|error| error.to_string());
+        match interfaces.and_then(|interfaces| fill_template(text, &interfaces)) {
+            Ok(filled) => Some(Cow::Owned(filled)),
+            Err(why) => {
+                self.refuse(place, key, why);
+                None
+            }
+        }
+    }
+
     /// The tagged addresses that can be bound. A host name is fine as long as it is only announced.
     fn tagged(&mut self, map: &Map<TaggedAddress>, port: u16, bound: bool) -> Vec<BindAddress> {
         let mut addresses = Vec::new();
         for Named { name, place, value } in &map.0 {
             let text = value.address.as_deref().unwrap_or_default();
+            let Some(text) = self.filled(place, "address", text) else {
+                continue;
+            };
             match text.parse() {
                 Ok(address) => {
                     let port = value.port.filter(|port| *port > 0).unwrap_or(port);

@@ -256,19 +256,19 @@ fn a_directory_is_read_as_one_and_in_order() {
     for ignored in ["notes.txt", ".hidden.hcl", "d.hcl~", "below/e.hcl"] {
         write(ignored, "not = [valid");
     }
-    let settings = load(std::slice::from_ref(&folder));
+    let settings = load(std::slice::from_ref(&folder), &Disk);
     write("d.hcl", "lictor { datacenter = \"dc2\" }");
-    let twice = load(std::slice::from_ref(&folder))
+    let twice = load(std::slice::from_ref(&folder), &Disk)
         .expect_err("given twice")
         .to_string();
     write("d.hcl", &" ".repeat(config::MAX_FILE_BYTES + 1));
-    let large = load(std::slice::from_ref(&folder))
+    let large = load(std::slice::from_ref(&folder), &Disk)
         .expect_err("too large")
         .to_string();
-    let none = load(&[folder.join("below/none.hcl")])
+    let none = load(&[folder.join("below/none.hcl")], &Disk)
         .expect_err("not there")
         .to_string();
-    let named = load(&[folder.join("notes.txt")])
+    let named = load(&[folder.join("notes.txt")], &Disk)
         .expect_err("no HCL")
         .to_string();
     std::fs::remove_dir_all(&folder).expect("the folder can be removed");

@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use config::{Errors, Files, Format, PemFile, Settings, Source, load, parse_with};
+use config::{Disk, Errors, Files, Format, PemFile, Settings, Source, load, parse_with};
 
 /// What no message may hold.
 const KEY_BODY: &str = "MC4CAQAwBQYDK2VwBCIEINeverShownNeverShownNeverShown";
@@ -275,13 +275,13 @@ fn the_disk_is_read_within_bounds() {
     write("main.hcl", &text, 0o644);
     write("certs/ca.pem", &certificate("b25l"), 0o644);
     let file = [folder.join("main.hcl")];
-    let message = || load(&file).expect_err("refused").to_string();
+    let message = || load(&file, &Disk).expect_err("refused").to_string();
 
     let missing = message();
     write("certs/key.pem", &key(), 0o600);
-    let closed = load(&file);
+    let closed = load(&file, &Disk);
     write("certs/key.pem", &key(), 0o640);
-    let open = load(&file);
+    let open = load(&file, &Disk);
     write(
         "certs/ca.pem",
         &" ".repeat(config::MAX_PEM_BYTES + 1),

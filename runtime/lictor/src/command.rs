@@ -112,7 +112,7 @@ pub(crate) struct Run {
 
     /// with --register: ip:port where this datacenter reaches it
     #[argh(option, arg_name = "ADDRESS")]
-    pub(crate) address: Option<SocketAddr>,
+    pub(crate) address: Option<String>,
 
     /// with --register: host:port where other datacenters reach it; --address unless given
     #[argh(option, arg_name = "ADDRESS")]

@@ -11,7 +11,7 @@ use config::{Settings, Upstream};
 use plan::{Plan, mesh::SidecarRegistration};
 use store::Remembered;
 
-use crate::{Exit, admin::Told, command::Explain, job, outlook::Outlook, plans};
+use crate::{Exit, admin::Told, command::Explain, job, machine::Machine, outlook::Outlook, plans};
 
 /// For the answer of a process, which may ask Consul first.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -201,7 +201,7 @@ pub(crate) async fn page(query: &str, told: &Told) -> Option<String> {
                 let _ = writeln!(text, "note         {unreadable}; what runs is older");
             }
         },
-        files => match config::load(files) {
+        files => match config::load(files, &Machine) {
             Ok(settings) => {
                 if let Asked::Upstream(name) = asked {
                     of_files = upstreams(&settings, name);

@@ -11,7 +11,7 @@ use plan::Plan;
 use store::{Content, Flaw, Identities, MAGIC, MAX_BLOB_BYTES, Meta, OnDisk, Remembered, Slots};
 use sys::directory::Directory;
 
-use crate::{keyless, plans, process};
+use crate::{keyless, machine::Machine, plans, process};
 
 /// What is to be run.
 pub(crate) struct Job {
@@ -86,7 +86,7 @@ impl Job {
                 _ => Err(Unusable::NotAlone(path.clone())),
             };
         }
-        let settings = config::load(files).map_err(Unusable::Files)?;
+        let settings = config::load(files, &Machine).map_err(Unusable::Files)?;
         if !other_work && !plans::has_work(&settings) {
             return Err(Unusable::NothingToRun);
         }

@@ -15,6 +15,7 @@ mod keyless;
 #[cfg_attr(not(feature = "consul"), path = "without_consul.rs")]
 mod learning;
 mod log;
+mod machine;
 mod materials;
 mod memory;
 mod names;

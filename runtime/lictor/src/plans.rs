@@ -8,7 +8,7 @@ use plan::order::sort_by_name;
 use proxy::Options;
 use sys::socket::TcpOptions;
 
-use crate::{Exit, job};
+use crate::{Exit, job, machine::Machine};
 
 /// Reads the files of a command line; says on standard error what is wrong with them.
 pub(crate) fn load(files: &[PathBuf]) -> Result<Settings, Exit> {
@@ -23,7 +23,7 @@ pub(crate) fn load(files: &[PathBuf]) -> Result<Settings, Exit> {
         );
         return Err(Exit::Usage);
     }
-    config::load(files).map_err(|errors| {
+    config::load(files, &Machine).map_err(|errors| {
         eprintln!("{errors}");
         Exit::Config
     })

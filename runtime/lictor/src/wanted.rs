@@ -16,7 +16,7 @@ use consul::{
     registration::{Bind, MeshGateway, Registration},
 };
 
-use crate::command::Run;
+use crate::{command::Run, machine};
 
 /// For what is registered: the local agent answers from its own memory.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -136,11 +136,15 @@ fn registration(arguments: &Run, role: Role) -> Result<Option<Registration>, Str
         );
     }
     let address = address
-        .ok_or("--register needs --address IP:PORT, where this datacenter reaches the gateway")?;
-    let wan = match wan_address
         .as_deref()
-        .map(|wan| (wan, wan.rsplit_once(':')))
-    {
+        .ok_or("--register needs --address IP:PORT, where this datacenter reaches the gateway")?;
+    let address = machine::filled(address).map_err(|why| format!("--address: {why}"))?;
+    let address: SocketAddr = address
+        .parse()
+        .map_err(|_| format!("--address: {address} is not ip:port, or [ip]:port of IPv6"))?;
+    let wan = wan_address.as_deref().map(machine::filled).transpose();
+    let wan = wan.map_err(|why| format!("--wan-address: {why}"))?;
+    let wan = match wan.as_deref().map(|wan| (wan, wan.rsplit_once(':'))) {
         None => None,
         Some((_, Some((host, port)))) if !host.is_empty() => {
             let port = port
@@ -169,7 +173,9 @@ fn bind(lan: SocketAddr, wan: Option<&(String, u16)>, given: &[String]) -> Resul
     if !given.is_empty() {
         let named = given.iter().map(|text| {
             let (name, address) = text.split_once('=').unwrap_or(("", ""));
-            match address.parse() {
+            let filled =
+                machine::filled(address).map_err(|why| format!("--bind-address: {why}"))?;
+            match filled.parse() {
                 Ok(address) if !name.is_empty() => Ok((name.to_owned(), address)),
                 _ => Err(format!("--bind-address: {text} is not name=ip:port")),
             }

@@ -8,6 +8,7 @@
 pub mod directory;
 pub mod epoll;
 pub mod inotify;
+pub mod interfaces;
 pub mod ktls;
 pub mod limits;
 pub mod memory;
