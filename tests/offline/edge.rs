@@ -44,6 +44,9 @@ const THERE: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 2);
 /// Where nodes listen: not where connections to loopback come from, so that those never take a port of theirs.
 const NODES: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 1);
 
+/// Dozens of nodes at one address are more than Consul lets an address have connections.
+const MANY: &str = r#"{"limits":{"http_max_conns_per_client":2000}}"#;
+
 impl Edge {
     /// Calls `with` with an edge, on a thread of its own.
     pub(crate) fn with<T: Send>(gone: Gone, with: impl FnOnce(Self) -> T + Send) -> T {
@@ -74,6 +77,7 @@ impl Edge {
         let server = far.run(|| {
             Agent::start(Settings {
                 ip: Some(THERE),
+                more: MANY,
                 ..Settings::default()
             })
         });
@@ -81,6 +85,7 @@ impl Edge {
             Agent::start(Settings {
                 of: Some(&server),
                 ip: Some(HERE),
+                more: MANY,
                 ..Settings::default()
             })
         });

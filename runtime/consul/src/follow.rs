@@ -1,7 +1,8 @@
 //! A source kept current: its questions are asked, its answers learned.
 //!
 //! Between the watches, which know how to ask, and a [`Source`], which knows what to ask. Answers come in bursts, so that questions
-//! are settled once for each burst: [`Follower::next`] says that there is something to take up, never how often.
+//! are settled once for each burst, and only when it can have changed what must be asked: [`Follower::next`] says that there is
+//! something to take up, never how often.
 //!
 //! An error changes nothing that is known. It is told once for each question that has it.
 
@@ -11,6 +12,7 @@ use std::{
     future::poll_fn,
     rc::{Rc, Weak},
     task::{Poll, Waker},
+    time::Instant,
 };
 
 use crate::{
@@ -25,14 +27,20 @@ pub struct Follower(Rc<Inner>);
 struct Inner {
     watches: Watches,
     source: RefCell<Source>,
-    asked: RefCell<BTreeMap<Question, Watch>>,
+    asked: RefCell<BTreeMap<Rc<Question>, Watch>>,
     state: RefCell<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Whether there are answers that nobody took up.
-    learned: bool,
+    /// When the first of the answers came that were not told of.
+    learned: Option<Instant>,
+    /// The same of those that were told of.
+    told: Option<Instant>,
+    /// Whether what must be asked may be something else now.
+    asks: bool,
+    /// Questions that nothing was heard of yet, neither an answer nor trouble.
+    awaited: BTreeSet<Rc<Question>>,
     /// Questions in trouble, and what the trouble is.
     troubles: BTreeMap<Question, String>,
     /// What happened since it was last told.
@@ -40,6 +48,16 @@ struct State {
     /// Questions whose answers another answer made old.
     old: BTreeSet<Question>,
     waker: Option<Waker>,
+}
+
+impl State {
+    /// Notes what an answer brought.
+    fn note(&mut self, news: News, now: Instant) {
+        if news != News::None {
+            self.learned.get_or_insert(now);
+            self.asks |= news == News::Questions || !self.old.is_empty();
+        }
+    }
 }
 
 /// What happened.
@@ -72,17 +90,28 @@ impl Follower {
     pub async fn next(&self) -> Vec<Notice> {
         poll_fn(|context| {
             let mut state = self.0.state.borrow_mut();
-            if state.learned || !state.notices.is_empty() {
+            if state.learned.is_some() || !state.notices.is_empty() {
                 return Poll::Ready(());
             }
             state.waker = Some(context.waker().clone());
             Poll::Pending
         })
         .await;
-        self.0.settle();
         let mut state = self.0.state.borrow_mut();
-        state.learned = false;
+        let learned = state.learned.take();
+        state.told = state.told.or(learned);
+        if std::mem::take(&mut state.asks) {
+            drop(state);
+            self.0.settle();
+            state = self.0.state.borrow_mut();
+        }
         std::mem::take(&mut state.notices)
+    }
+
+    /// Whether something was heard of every question, be it trouble: what is known then is no smaller part than what will be.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.0.state.borrow().awaited.is_empty()
     }
 
     /// What the source comes to now.
@@ -90,22 +119,18 @@ impl Follower {
     /// # Errors
     /// What is missing, or why it cannot run.
     pub fn assembled(&self) -> Result<Assembled, NotYet> {
-        self.0.source.borrow().assembled()
+        self.0.source.borrow_mut().assembled()
+    }
+
+    /// When the first of the answers came that were told of and not taken up; now they are.
+    #[must_use]
+    pub fn take_up(&self) -> Option<Instant> {
+        self.0.state.borrow_mut().told.take()
     }
 
     /// Calls `with` with the source as it is.
     pub fn with_source<T>(&self, with: impl FnOnce(&Source) -> T) -> T {
         with(&self.0.source.borrow())
-    }
-
-    /// Whether every question was answered once, or found to have no answer now.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        let (source, state) = (self.0.source.borrow(), self.0.state.borrow());
-        let wanted = source.wanted();
-        wanted
-            .iter()
-            .all(|question| source.has(question) || state.troubles.contains_key(question))
     }
 
     /// Takes an answer that was come by in another way.
@@ -124,7 +149,8 @@ impl Follower {
     pub fn questions(&self, mut with: impl FnMut(&Question, Option<&str>)) {
         let state = self.0.state.borrow();
         for question in self.0.asked.borrow().keys() {
-            with(question, state.troubles.get(question).map(String::as_str));
+            let trouble = state.troubles.get(question);
+            with(question, trouble.map(String::as_str));
         }
     }
 }
@@ -138,6 +164,11 @@ impl Inner {
         self.asked
             .borrow_mut()
             .retain(|question, _| wanted.binary_search(question).is_ok());
+        let asked = &self.asked;
+        self.state
+            .borrow_mut()
+            .awaited
+            .retain(|question| asked.borrow().contains_key(question));
         for question in wanted {
             if let Some(watch) = self.asked.borrow().get(&question) {
                 if old.contains(&question) {
@@ -145,7 +176,10 @@ impl Inner {
                 }
                 continue;
             }
+            let question = Rc::new(question);
             let watch = self.ask(&question);
+            let awaited = Rc::clone(&question);
+            self.state.borrow_mut().awaited.insert(awaited);
             self.asked.borrow_mut().insert(question, watch);
         }
         let mut state = self.state.borrow_mut();
@@ -159,9 +193,9 @@ impl Inner {
         }
     }
 
-    fn ask(self: &Rc<Self>, question: &Question) -> Watch {
+    fn ask(self: &Rc<Self>, question: &Rc<Question>) -> Watch {
         let inner: Weak<Self> = Rc::downgrade(self);
-        let asked = question.clone();
+        let asked = Rc::clone(question);
         self.watches.watch(question, move |event| {
             if let Some(inner) = inner.upgrade() {
                 inner.hear(&asked, &event);
@@ -170,16 +204,18 @@ impl Inner {
     }
 
     fn hear(&self, question: &Question, event: &Event<'_>) {
+        let now = Instant::now();
         let mut state = self.state.borrow_mut();
+        state.awaited.remove(question);
         let trouble = match event {
             Event::Answer(about, body) => {
                 let mut source = self.source.borrow_mut();
                 match source.learn(question, body, about.index) {
                     Ok(news) => {
-                        if news == News::Some {
-                            state.learned = true;
+                        if news != News::None {
                             state.old.extend(source.stale_after(question));
                         }
+                        state.note(news, now);
                         let missing = source.doubt(question).map(str::to_owned);
                         missing.map(|rules| Error::Filtered(rules).to_string())
                     }
@@ -187,8 +223,8 @@ impl Inner {
                 }
             }
             Event::Failed(error) if question.is_unknown(error) => {
-                let learned = self.source.borrow_mut().learn(question, b"[]", None);
-                state.learned |= learned == Ok(News::Some);
+                let news = self.source.borrow_mut().learn(question, b"[]", None);
+                state.note(news.unwrap_or(News::None), now);
                 None
             }
             Event::Failed(error) => Some(question.trouble(error)),
@@ -208,7 +244,7 @@ impl Inner {
                 }
             }
         }
-        if (state.learned || !state.notices.is_empty())
+        if (state.learned.is_some() || !state.notices.is_empty())
             && let Some(waker) = state.waker.take()
         {
             waker.wake();

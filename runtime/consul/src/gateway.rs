@@ -3,12 +3,17 @@
 //! Without I/O, as [`crate::sidecar`] is. A gateway passes on what others encrypted, so it asks for no certificate, no intention and
 //! no upstream's chain; it asks where every service of its datacenter is, and every gateway of the others. Redirects and failover are not its
 //! business: the client's proxy followed them.
+//!
+//! There may be thousands of services, of which one changes at a time. So the Plan that was made last is kept, and an answer on
+//! the instances of a service replaces the clusters of that service. Everything else is rare, and makes all of it anew.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, rc::Rc};
 
 use plan::{
-    Endpoint,
+    Endpoint, Plan,
+    gateway::service_clusters,
     mesh::{GatewayRegistration, Mesh, RemoteDatacenter, Server, Service, Subset},
+    order::sort_by_name,
 };
 
 use crate::{
@@ -18,7 +23,7 @@ use crate::{
         places::{Usable, endpoints},
     },
     json::NotUnderstood,
-    known::{Known, News},
+    known::{Known, News, Proxies, USUAL},
     question::{ChainQuestion, Question},
     rights,
     source::{NotYet, Registered},
@@ -37,6 +42,27 @@ pub struct Gateway {
     /// The domain that the file names; empty for none.
     domain: String,
     known: Known,
+    made: Option<Made>,
+    stale: Stale,
+}
+
+/// What was made of the answers last.
+#[derive(Clone, Debug)]
+struct Made {
+    gateway: GatewayRegistration,
+    /// Without services.
+    mesh: Mesh,
+    plan: Plan,
+}
+
+/// What is different since.
+#[derive(Clone, Debug, Default)]
+enum Stale {
+    /// Perhaps everything.
+    #[default]
+    All,
+    /// The instances of these services.
+    Services(BTreeSet<String>),
 }
 
 /// A mesh gateway that can run.
@@ -57,6 +83,8 @@ impl Gateway {
             registered,
             domain: if domain == DOMAIN { "" } else { domain }.to_owned(),
             known: Known::default(),
+            made: None,
+            stale: Stale::All,
         }
     }
 
@@ -92,7 +120,33 @@ impl Gateway {
     /// # Errors
     /// It is no answer to that question; what was known stays.
     pub fn learn(&mut self, question: &Question, body: &[u8]) -> Result<News, NotUnderstood> {
-        self.known.learn(question, body)
+        let Question::Instances { service, .. } = question else {
+            let news = self.known.learn(question, body)?;
+            if news != News::None {
+                self.stale = Stale::All;
+            }
+            return Ok(news);
+        };
+        let before = self.known.proxies(question).clone();
+        if self.known.learn(question, body)? == News::None {
+            return Ok(News::None);
+        }
+        if let Stale::Services(services) = &mut self.stale {
+            services.insert(service.clone());
+        }
+        let after = self.known.proxies(question);
+        let usual = rights::sidecar(service);
+        let matters = |proxies: &Proxies| match proxies {
+            Proxies::Usual => self.is_listed(&usual),
+            Proxies::Named(names) => names.iter().any(|name| self.is_listed(name)),
+        };
+        Ok(
+            if before != *after && (matters(&before) || matters(after)) {
+                News::Questions
+            } else {
+                News::Some
+            },
+        )
     }
 
     /// The rules that a token seems to miss after this answer: who may see all services sees Consul's own.
@@ -103,24 +157,44 @@ impl Gateway {
         hidden.then_some(rights::SERVICES)
     }
 
-    /// Whether there is an answer to that question.
-    #[must_use]
-    pub fn has(&self, question: &Question) -> bool {
-        self.known.has(question)
-    }
-
-    /// Forgets what is asked no more; to be called when a batch of answers has come.
+    /// Forgets what is asked no more; to be called when what must be asked has changed.
     pub fn forget(&mut self) {
-        self.known.keep(&self.wanted());
+        let forgotten = self.known.keep(&self.wanted());
+        if let Stale::Services(services) = &mut self.stale {
+            services.extend(forgotten.into_iter().filter_map(|question| match question {
+                Question::Instances { service, .. } => Some(service),
+                _ => None,
+            }));
+        }
     }
 
     /// The services that may be in the mesh: all but Consul's own, the gateways', and those that are the sidecars of others.
     fn services(&self) -> impl Iterator<Item = &str> {
-        let sidecars = self.known.names_of_proxies();
+        let unusual = self.known.unusual_proxies();
         let names = self.known.names(&Question::Services).iter();
         names
             .map(String::as_str)
-            .filter(move |name| *name != CONSUL && !sidecars.contains(name))
+            .filter(move |name| self.is_candidate(name, &unusual))
+    }
+
+    fn is_candidate(&self, name: &str, unusual: &BTreeSet<&str>) -> bool {
+        name != CONSUL && !unusual.contains(name) && !self.is_usual_sidecar(name)
+    }
+
+    /// Whether a name is in the catalog.
+    fn is_listed(&self, name: &str) -> bool {
+        let names = self.known.names(&Question::Services);
+        let found = names.binary_search_by(|known| known.as_str().cmp(name));
+        found.is_ok()
+    }
+
+    /// Whether a name is that of another's sidecar, as far as is known: most are, and need not be asked for.
+    fn is_usual_sidecar(&self, name: &str) -> bool {
+        name.strip_suffix(USUAL).is_some_and(|service| {
+            self.is_listed(service)
+                && !self.is_usual_sidecar(service)
+                && *self.known.proxies(&instances(service, "")) == Proxies::Usual
+        })
     }
 
     fn resolver(&self, service: &str) -> Option<&Resolver> {
@@ -154,6 +228,99 @@ impl Gateway {
     /// # Errors
     /// What is missing, or why it cannot run.
     pub fn mesh(&self) -> Result<Assembled, NotYet> {
+        let (gateway, mut mesh) = self.around()?;
+        let services = self.services().map(|name| self.service(name));
+        mesh.services = services.filter(|it| !it.endpoints.is_empty()).collect();
+        Ok(Assembled { gateway, mesh })
+    }
+
+    /// The Plan of that gateway in that mesh. Has the pieces that did not change in common with the one before.
+    ///
+    /// # Errors
+    /// What is missing, or why it cannot run.
+    pub fn plan(&mut self) -> Result<Plan, NotYet> {
+        let before = self.made.take();
+        let made = match (before, &self.stale) {
+            (Some(mut made), Stale::Services(services)) if !self.is_ambiguous() => {
+                let unusual = self.known.unusual_proxies();
+                for name in services {
+                    let is_there = self.is_listed(name) && self.is_candidate(name, &unusual);
+                    self.renew(&mut made, name, is_there);
+                }
+                Ok(made)
+            }
+            (before, _) => self.make(before.as_ref().map(|made| &made.plan)),
+        };
+        match made {
+            Ok(made) => {
+                self.stale = Stale::Services(BTreeSet::new());
+                Ok(self.made.insert(made).plan.clone())
+            }
+            Err(why) => {
+                self.stale = Stale::All;
+                Err(why)
+            }
+        }
+    }
+
+    /// Whether names of clusters may be those of two services, of which the first counts: names of clusters are in lower case, and
+    /// a subset stands before its service with a dot between.
+    fn is_ambiguous(&self) -> bool {
+        let odd = |name: &String| name.bytes().any(|b| b == b'.' || b.is_ascii_uppercase());
+        let mut resolvers = self.known.resolvers().iter();
+        self.known.names(&Question::Services).iter().any(odd)
+            || resolvers.any(|it| it.subsets.iter().any(|(name, _)| odd(name)))
+    }
+
+    /// Makes all of it, with the pieces of a Plan that are the same.
+    fn make(&self, before: Option<&Plan>) -> Result<Made, NotYet> {
+        let (gateway, mesh) = self.around()?;
+        let mut plan = plan::gateway::plan(&gateway, &mesh);
+        let empty = Plan::default();
+        let before = before.unwrap_or(&empty);
+        for service in self.services().map(|name| self.service(name)) {
+            if service.endpoints.is_empty() {
+                continue;
+            }
+            for cluster in service_clusters(&gateway, &mesh, &service) {
+                let same = before.piece(&cluster.name).filter(|it| ***it == cluster);
+                plan.clusters
+                    .push(same.map_or_else(|| Rc::new(cluster), Rc::clone));
+            }
+        }
+        sort_by_name(&mut plan.clusters, |cluster| &cluster.name);
+        plan.clusters
+            .dedup_by(|later, first| later.name == first.name);
+        plan.clusters.shrink_to_fit();
+        plan.share(before);
+        Ok(Made {
+            gateway,
+            mesh,
+            plan,
+        })
+    }
+
+    /// Puts the clusters of a service into the place of those before, if it is still there.
+    fn renew(&self, made: &mut Made, name: &str, is_there: bool) {
+        let service = self.service(name);
+        let is_there = is_there && !service.endpoints.is_empty();
+        let clusters = &mut made.plan.clusters;
+        for cluster in service_clusters(&made.gateway, &made.mesh, &service) {
+            match clusters.binary_search_by(|known| known.name.cmp(&cluster.name)) {
+                Ok(at) if !is_there => drop(clusters.remove(at)),
+                Ok(at) => {
+                    if let Some(known) = clusters.get_mut(at).filter(|known| ***known != cluster) {
+                        *known = Rc::new(cluster);
+                    }
+                }
+                Err(at) if is_there => clusters.insert(at, Rc::new(cluster)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The gateway, and the mesh around it without services.
+    fn around(&self) -> Result<(GatewayRegistration, Mesh), NotYet> {
         let gateway = self.known.service(&self.registered);
         let gateway = gateway.ok_or(NotYet::Awaits("the registration of the gateway"))?;
         let roots = self
@@ -167,10 +334,6 @@ impl Gateway {
             trust_domain: roots.trust_domain.clone(),
             domain: self.domain().to_owned(),
             partition: gateway.partition.clone(),
-            services: self
-                .services()
-                .filter_map(|name| self.service(name))
-                .collect(),
             ..Mesh::default()
         };
         for (name, inside, outside) in self.known.gateways() {
@@ -196,12 +359,11 @@ impl Gateway {
             }
         }
         let gateway = gateway_registration::gateway(gateway).map_err(NotYet::Unusable)?;
-        Ok(Assembled { gateway, mesh })
+        Ok((gateway, mesh))
     }
 
-    /// A service, unless it has no instance that speaks mesh TLS.
-    fn service(&self, name: &str) -> Option<Service> {
-        let all = self.places(name, "", Usable::Warning);
+    /// A service; without endpoints if none of its instances speaks mesh TLS.
+    fn service(&self, name: &str) -> Service {
         let resolver = self.resolver(name);
         let subsets = resolver
             .map_or(&[][..], |it| &it.subsets)
@@ -219,17 +381,17 @@ impl Gateway {
                 ),
             });
         let default = resolver.map(|it| it.default_subset.clone());
-        (!all.is_empty()).then(|| Service {
+        Service {
             name: name.to_owned(),
             namespace: String::new(),
-            endpoints: all,
+            endpoints: self.places(name, "", Usable::Warning),
             subsets: subsets.collect(),
             default_subset: default.filter(|name| !name.is_empty()),
             balance: chains::balance(resolver.map_or("", |it| &it.policy)),
             connect_timeout: resolver.and_then(|it| chains::timeout(&it.connect_timeout)),
             exported_to: Vec::new(),
             protocol: String::new(),
-        })
+        }
     }
 
     fn places(&self, service: &str, filter: &str, usable: Usable) -> Vec<Endpoint> {

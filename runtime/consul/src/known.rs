@@ -35,11 +35,11 @@ pub(crate) enum Answer {
     Allowed(bool),
     Chain(Box<chain::CompiledChain>),
     /// Where the instances of a service are, and under which names their sidecars are registered.
-    Places(Vec<Place>, Vec<String>),
+    Places(Vec<Place>, Proxies),
     /// By datacenter, as (from inside, from outside).
     Gateways(Vec<(String, Vec<Place>, Vec<Place>)>),
     /// The service a query found, its datacenter, and where it is.
-    Found(Found),
+    Found(Box<Found>),
     Names(Vec<String>),
     Resolvers(Vec<catalog::Resolver>),
     Servers(Vec<Server>),
@@ -48,6 +48,19 @@ pub(crate) enum Answer {
     /// Only that there was one: a digest of its bytes.
     Digest(u64),
 }
+
+/// Under which names the sidecars of a service are registered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Proxies {
+    /// As Consul's own commands name them: by the service's name and [`USUAL`].
+    #[default]
+    Usual,
+    /// Under these, sorted.
+    Named(Vec<String>),
+}
+
+/// The end of a sidecar's name, unless somebody chose another.
+pub(crate) const USUAL: &str = "-sidecar-proxy";
 
 /// What a prepared query found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,6 +86,8 @@ pub enum News {
     None,
     /// Something changed.
     Some,
+    /// Something changed, and with it perhaps what must be asked.
+    Questions,
 }
 
 impl Known {
@@ -82,15 +97,16 @@ impl Known {
     /// It is no answer to that question; the one before stays.
     pub fn learn(&mut self, question: &Question, body: &[u8]) -> Result<News, NotUnderstood> {
         let answer = read(question, body)?;
-        if self.answers.get(question) == Some(&answer) {
-            return Ok(News::None);
-        }
         let is_merged = matches!(answer, Answer::Services(_) | Answer::Defaults(_));
-        self.answers.insert(question.clone(), answer);
+        match self.answers.get_mut(question) {
+            Some(known) if *known == answer => return Ok(News::None),
+            Some(known) => *known = answer,
+            None => drop(self.answers.insert(question.clone(), answer)),
+        }
         if is_merged {
             self.merge();
         }
-        Ok(News::Some)
+        Ok(News::Questions)
     }
 
     fn merge(&mut self) {
@@ -113,16 +129,14 @@ impl Known {
         }
     }
 
-    /// Forgets all answers to questions that are not among these, which are sorted.
-    pub fn keep(&mut self, wanted: &[Question]) {
-        self.answers
-            .retain(|question, _| wanted.binary_search(question).is_ok());
-    }
-
-    /// Whether there is an answer.
-    #[must_use]
-    pub fn has(&self, question: &Question) -> bool {
-        self.answers.contains_key(question)
+    /// Forgets all answers to questions that are not among these, which are sorted; gives the questions.
+    pub fn keep(&mut self, wanted: &[Question]) -> Vec<Question> {
+        let unwanted = |question: &&Question| wanted.binary_search(question).is_err();
+        let forgotten: Vec<Question> = self.answers.keys().filter(unwanted).cloned().collect();
+        for question in &forgotten {
+            self.answers.remove(question);
+        }
+        forgotten
     }
 
     pub(crate) fn answer(&self, question: &Question) -> Option<&Answer> {
@@ -239,10 +253,18 @@ impl Known {
         }
     }
 
-    /// Under which names the sidecars of services are registered.
-    pub(crate) fn names_of_proxies(&self) -> BTreeSet<&str> {
+    /// Under which names the sidecars of a service are registered; while nothing is known of it, the usual one.
+    pub(crate) fn proxies(&self, question: &Question) -> &Proxies {
+        match self.answer(question) {
+            Some(Answer::Places(_, proxies)) => proxies,
+            _ => &Proxies::Usual,
+        }
+    }
+
+    /// The unusual names under which sidecars of services are registered.
+    pub(crate) fn unusual_proxies(&self) -> BTreeSet<&str> {
         let lists = self.answers.values().filter_map(|answer| match answer {
-            Answer::Places(_, names) => Some(names),
+            Answer::Places(_, Proxies::Named(names)) => Some(names),
             _ => None,
         });
         lists.flatten().map(String::as_str).collect()
@@ -294,15 +316,25 @@ fn read(question: &Question, body: &[u8]) -> Result<Answer, NotUnderstood> {
         Question::AnyIntention => Answer::Digest(digest(body)),
         Question::Default { .. } => Answer::Allowed(intentions::allowed(body)?),
         Question::Chain(_) => Answer::Chain(Box::new(chain::chain(body)?)),
-        Question::Instances { datacenter, .. } => {
+        Question::Instances {
+            service,
+            datacenter,
+            ..
+        } => {
             let from = match datacenter {
                 None => From::Inside,
                 Some(_) => From::Outside,
             };
             let found = instances::instances(body)?;
             let sidecars = found.iter().filter(|it| it.service.kind == "connect-proxy");
-            let names: BTreeSet<String> = sidecars.map(|it| it.service.name.clone()).collect();
-            Answer::Places(places::places(&found, from), names.into_iter().collect())
+            let names: BTreeSet<&str> = sidecars.map(|it| it.service.name.as_str()).collect();
+            let usual = |name: &&str| name.strip_suffix(USUAL) == Some(service);
+            let proxies = if names.len() == 1 && names.iter().all(usual) {
+                Proxies::Usual
+            } else {
+                Proxies::Named(names.into_iter().map(str::to_owned).collect())
+            };
+            Answer::Places(places::places(&found, from), proxies)
         }
         Question::Gateways => {
             let all = instances::by_datacenter(body)?;
@@ -319,14 +351,14 @@ fn read(question: &Question, body: &[u8]) -> Result<Answer, NotUnderstood> {
         Question::Query { .. } => {
             let nodes = instances::of_query(body)?;
             let first = nodes.first();
-            Answer::Found(Found {
+            Answer::Found(Box::new(Found {
                 service: first.map(service_of).unwrap_or_default(),
                 datacenter: first
                     .map(|it| it.node.datacenter.clone())
                     .unwrap_or_default(),
                 inside: places::places(&nodes, From::Inside),
                 outside: places::places(&nodes, From::Outside),
-            })
+            }))
         }
         Question::Services => Answer::Names(catalog::service_names(body)?),
         Question::Resolvers => Answer::Resolvers(catalog::resolvers(body)?),

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{Error, Question};
+use crate::{Error, Question, known::USUAL};
 
 /// Reading all nodes: whoever may not read a node sees none of its instances.
 pub(crate) const NODES: &str = r#"node_prefix "" { policy = "read" }"#;
@@ -21,7 +21,7 @@ pub(crate) fn service(name: &str, policy: &str) -> String {
 
 /// The sidecar of a service, by the name that Consul gives it unless told otherwise.
 pub(crate) fn sidecar(service: &str) -> String {
-    format!("{service}-sidecar-proxy")
+    format!("{service}{USUAL}")
 }
 
 impl Question {

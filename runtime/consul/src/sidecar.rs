@@ -130,12 +130,6 @@ impl Sidecar {
         self.known.learn(question, body)
     }
 
-    /// Whether there is an answer to that question.
-    #[must_use]
-    pub fn has(&self, question: &Question) -> bool {
-        self.known.has(question)
-    }
-
     /// Forgets what is asked no more; to be called when a batch of answers has come.
     pub fn forget(&mut self) {
         let mut kept = self.wanted();

@@ -5,7 +5,7 @@ use std::fmt;
 use plan::Plan;
 
 use crate::{
-    gateway::{self, Gateway},
+    gateway::Gateway,
     json::NotUnderstood,
     known::News,
     question::Question,
@@ -14,6 +14,10 @@ use crate::{
 
 /// A proxy that Consul configures.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each proxy of the process"
+)]
 pub enum Source {
     /// A sidecar.
     Sidecar(Sidecar),
@@ -30,8 +34,8 @@ pub enum Source {
 pub enum Assembled {
     /// A sidecar.
     Sidecar(sidecar::Assembled),
-    /// A mesh gateway.
-    Gateway(gateway::Assembled),
+    /// What a mesh gateway is to do.
+    Gateway(Plan),
 }
 
 impl Source {
@@ -78,16 +82,7 @@ impl Source {
         }
     }
 
-    /// Whether there is an answer to that question.
-    #[must_use]
-    pub fn has(&self, question: &Question) -> bool {
-        match self {
-            Self::Sidecar(sidecar) => sidecar.has(question),
-            Self::Gateway(gateway) => gateway.has(question),
-        }
-    }
-
-    /// Forgets what is asked no more.
+    /// Forgets what is asked no more; to be called when what must be asked has changed.
     pub fn forget(&mut self) {
         match self {
             Self::Sidecar(sidecar) => sidecar.forget(),
@@ -99,10 +94,10 @@ impl Source {
     ///
     /// # Errors
     /// What is missing, or why it cannot run.
-    pub fn assembled(&self) -> Result<Assembled, NotYet> {
+    pub fn assembled(&mut self) -> Result<Assembled, NotYet> {
         Ok(match self {
             Self::Sidecar(sidecar) => Assembled::Sidecar(sidecar.mesh()?),
-            Self::Gateway(gateway) => Assembled::Gateway(gateway.mesh()?),
+            Self::Gateway(gateway) => Assembled::Gateway(gateway.plan()?),
         })
     }
 }
@@ -110,10 +105,10 @@ impl Source {
 impl Assembled {
     /// What the data plane is to do.
     #[must_use]
-    pub fn plan(&self) -> Plan {
+    pub fn plan(self) -> Plan {
         match self {
             Self::Sidecar(it) => plan::sidecar::plan(&it.sidecar, &it.mesh),
-            Self::Gateway(it) => plan::gateway::plan(&it.gateway, &it.mesh),
+            Self::Gateway(plan) => plan,
         }
     }
 }

@@ -29,8 +29,10 @@ use crate::{
     wanted::{self, Role, Wanted},
 };
 
-/// Answers come in bursts; a Plan is made of a burst as a whole.
-const BURST: Duration = Duration::from_millis(20);
+/// The first answer after a pause is taken up at once. Others that come with it share the next Plan: the pause is so many times
+/// what the last Plan took, and no longer than this, so that a burst does not take up all of a small machine's time.
+const PACE: u32 = 4;
+const MOST_PACE: Duration = Duration::from_millis(50);
 
 /// Until it is known under which ID a proxy is registered, it is asked after these times.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -68,6 +70,9 @@ struct Proxy {
 struct Learned {
     /// What was learned last and can run.
     plan: Option<Plan>,
+    /// How often something new was put to work, and how long after Consul's answer in all.
+    changes: u64,
+    took: Duration,
     /// What was said last of why something cannot run.
     said: Vec<String>,
     /// Why what was learned last could not be put to work.
@@ -140,10 +145,10 @@ impl Learning {
         }
     }
 
-    /// Whether something is known of every proxy.
+    /// Whether something is known of every proxy, and nothing is taken from memory any more.
     pub(crate) fn is_complete(&self) -> bool {
         let mut proxies = self.proxies.iter();
-        proxies.all(|proxy| proxy.learned.borrow().plan.is_some())
+        proxies.all(|proxy| proxy.learned.borrow().plan.is_some() && !proxy.filled.get())
     }
 
     /// Notes what is remembered, which what is not known yet is taken from.
@@ -330,6 +335,24 @@ impl Learning {
                 ("{state=\"lost\"}", count(troubles)),
             ],
         );
+        let (mut changes, mut took) = (0, Duration::ZERO);
+        for proxy in &self.proxies {
+            let learned = proxy.learned.borrow();
+            changes += learned.changes;
+            took += learned.took;
+        }
+        metric(
+            "lictor_learned_total",
+            "counter",
+            "Changes in Consul that were put to work.",
+            &[("", changes)],
+        );
+        metric(
+            "lictor_learned_microseconds_total",
+            "counter",
+            "Time from Consul's answers until these changes were in force.",
+            &[("", u64::try_from(took.as_micros()).unwrap_or(u64::MAX))],
+        );
         metric(
             "lictor_consul_lost_seconds",
             "gauge",
@@ -376,15 +399,18 @@ impl Proxy {
             for notice in future::or(follower.next(), again).await {
                 self.tell(&notice, log, turned);
             }
+            // To refuse everyone for a moment at the start would be worse than to start a moment later, and so would it be to
+            // remember a part; and thousands of services are put together once.
+            if self.learned.borrow().plan.is_none() && !follower.is_settled() {
+                continue;
+            }
+            let made = Instant::now();
             match follower.assembled() {
-                // To refuse everyone for a moment at the start would be worse than to start a moment later, and so would it be to
-                // remember a part.
-                Ok(_) if self.learned.borrow().plan.is_none() && !follower.is_settled() => {}
                 Ok(Assembled::Sidecar(sidecar))
                     if sidecar.is_provisional
                         && follower.troubles() == 0
                         && self.learned.borrow().plan.is_none() => {}
-                Ok(assembled) => self.take(&assembled, log, apply),
+                Ok(assembled) => self.take(assembled, follower.take_up(), log, apply),
                 // What is in force goes on, if something is: a cluster that was made anew is not whole yet.
                 Err(why @ NotYet::Awaits(_)) if self.learned.borrow().plan.is_some() => {
                     self.say(vec![why.to_string()], "proxy_waits", log);
@@ -392,7 +418,7 @@ impl Proxy {
                 Err(NotYet::Awaits(_)) => {}
                 Err(NotYet::Unusable(why)) => self.say(vec![why], "proxy_refused", log),
             }
-            Timer::after(BURST).await;
+            Timer::after((made.elapsed() * PACE).min(MOST_PACE)).await;
         }
     }
 
@@ -428,25 +454,41 @@ impl Proxy {
         }
     }
 
-    fn take(&self, assembled: &Assembled, log: &Log, apply: &dyn Fn() -> Result<(), String>) {
-        if let Assembled::Sidecar(sidecar) = assembled {
+    /// Puts what was learned to work; the first answer of it came at `heard`.
+    fn take(
+        &self,
+        assembled: Assembled,
+        heard: Option<Instant>,
+        log: &Log,
+        apply: &dyn Fn() -> Result<(), String>,
+    ) {
+        if let Assembled::Sidecar(sidecar) = &assembled {
             let refused = sidecar.refused.iter();
             let why = refused.map(|(upstream, why)| format!("upstream {upstream}: {why}"));
             self.say(why.collect(), "upstream_refused", log);
         }
-        let plan = assembled.plan();
-        if self.learned.borrow().plan.as_ref() == Some(&plan) && !self.filled.get() {
-            return;
+        let mut plan = assembled.plan();
+        if let Some(before) = &self.learned.borrow().plan {
+            if *before == plan && !self.filled.get() {
+                return;
+            }
+            plan.share(before);
         }
         let (listeners, clusters) = (plan.listeners.len(), plan.clusters.len());
         let before = self.learned.borrow_mut().plan.replace(plan);
         match apply() {
             Ok(()) => {
-                self.learned.borrow_mut().hindrance = None;
-                let fields: [Field<'_>; 3] = [
+                let mut learned = self.learned.borrow_mut();
+                learned.hindrance = None;
+                let took = heard.map_or(Duration::ZERO, |heard| heard.elapsed());
+                learned.changes += 1;
+                learned.took += took;
+                let took = took.as_micros();
+                let fields: [Field<'_>; 4] = [
                     ("proxy", &self.wanted.name),
                     ("listeners", &listeners),
                     ("clusters", &clusters),
+                    ("microseconds", &took),
                 ];
                 log.info("learned", &fields);
             }

@@ -30,12 +30,7 @@ use crate::{
 /// The Plan of that gateway in that mesh.
 #[must_use]
 pub fn plan(gateway: &GatewayRegistration, mesh: &Mesh) -> Plan {
-    let mut table = Table {
-        gateway,
-        mesh,
-        chains: Vec::new(),
-        clusters: Vec::new(),
-    };
+    let mut table = Table::new(gateway, mesh);
     table.exported_services();
     table.other_datacenters();
     table.other_partitions();
@@ -45,9 +40,24 @@ pub fn plan(gateway: &GatewayRegistration, mesh: &Mesh) -> Plan {
     if mesh.peer_through_mesh_gateways {
         table.peering_control_plane();
     }
-    table.services();
+    for service in &mesh.services {
+        table.service(service);
+    }
     table.imported_services();
     table.finish()
+}
+
+/// The clusters of a service and of its subsets, as [`plan`] has them. For whoever takes up what became of one service among
+/// thousands; those for peers that it is exported to are not among them.
+#[must_use]
+pub fn service_clusters(
+    gateway: &GatewayRegistration,
+    mesh: &Mesh,
+    service: &Service,
+) -> Vec<Cluster> {
+    let mut table = Table::new(gateway, mesh);
+    table.service(service);
+    table.clusters
 }
 
 struct Table<'a> {
@@ -57,7 +67,16 @@ struct Table<'a> {
     clusters: Vec<Cluster>,
 }
 
-impl Table<'_> {
+impl<'a> Table<'a> {
+    fn new(gateway: &'a GatewayRegistration, mesh: &'a Mesh) -> Self {
+        Self {
+            gateway,
+            mesh,
+            chains: Vec::new(),
+            clusters: Vec::new(),
+        }
+    }
+
     fn exported_services(&mut self) {
         for service in self
             .mesh
@@ -165,14 +184,12 @@ impl Table<'_> {
         }
     }
 
-    fn services(&mut self) {
-        for service in &self.mesh.services {
-            let name = self.service_name(service, None);
-            self.service_cluster(name, service, service.plain());
-            for subset in &service.subsets {
-                let name = self.service_name(service, Some(&subset.name));
-                self.service_cluster(name, service, &subset.endpoints);
-            }
+    fn service(&mut self, service: &Service) {
+        let name = self.service_name(service, None);
+        self.service_cluster(name, service, service.plain());
+        for subset in &service.subsets {
+            let name = self.service_name(service, Some(&subset.name));
+            self.service_cluster(name, service, &subset.endpoints);
         }
     }
 

@@ -32,11 +32,16 @@ impl Plan {
     /// The cluster of that name. Names are lower case.
     #[must_use]
     pub fn cluster(&self, name: &str) -> Option<&Cluster> {
+        self.piece(name).map(Rc::as_ref)
+    }
+
+    /// The same, to be shared.
+    #[must_use]
+    pub fn piece(&self, name: &str) -> Option<&Rc<Cluster>> {
         let at = self
             .clusters
-            .binary_search_by(|cluster| cluster.name.as_str().cmp(name))
-            .ok()?;
-        self.clusters.get(at).map(Rc::as_ref)
+            .binary_search_by(|cluster| cluster.name.as_str().cmp(name));
+        self.clusters.get(at.ok()?)
     }
 
     /// Takes clusters and chains from another Plan where they are the same, so that there is one copy of them.

@@ -7,6 +7,9 @@ use alloc::vec::Vec;
 
 /// Sorts by name. Things of one name keep their order.
 pub fn sort_by_name<T>(things: &mut Vec<T>, name: fn(&T) -> &str) {
+    if things.is_sorted_by(|one, other| name(one) <= name(other)) {
+        return;
+    }
     let places = places(&mut things.iter().map(name));
     let mut old: Vec<Option<T>> = things.drain(..).map(Some).collect();
     let moved = places.into_iter().filter_map(|at| old.get_mut(at)?.take());

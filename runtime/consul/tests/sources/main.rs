@@ -8,5 +8,6 @@
 )]
 
 mod gateway;
+mod one_at_a_time;
 mod playback;
 mod sidecar;
