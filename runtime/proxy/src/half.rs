@@ -95,20 +95,17 @@ impl Half {
     }
 
     /// Keeps bytes that are to go before any that are read later; behind those that are held already.
-    pub(crate) fn hold(&mut self, bytes: &[u8], reserve: &mut Reserve) {
+    pub(crate) fn hold(&mut self, bytes: Vec<u8>, reserve: &mut Reserve) {
         if bytes.is_empty() {
             return;
         }
         self.blocked = true;
         reserve.note_held(bytes.len());
         match &mut self.held {
-            Held::Bytes(leftover) => leftover.bytes.extend_from_slice(bytes),
+            Held::Bytes(leftover) => leftover.bytes.extend(bytes),
             // A flow that splices has no bytes of ours: nothing is put before what is in its pipe.
             Held::Nothing | Held::Pipe(_) => {
-                self.held = Held::Bytes(Box::new(Leftover {
-                    bytes: bytes.to_vec(),
-                    at: 0,
-                }));
+                self.held = Held::Bytes(Box::new(Leftover { bytes, at: 0 }));
             }
         }
     }
@@ -253,7 +250,7 @@ impl Half {
                 .get(sent..count)
                 .unwrap_or_default()
                 .to_vec();
-            self.hold(&rest, reserve);
+            self.hold(rest, reserve);
             return Ok(true);
         }
         Ok(full || self.hung_up)

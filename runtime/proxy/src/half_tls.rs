@@ -1,7 +1,8 @@
 //! One direction of a connection with TLS on one side or both.
 //!
-//! A turn reads once into the scratch buffer, decrypts in place, encrypts into records, and sends all of it with one call. The
-//! buffers belong to the reserve; an idle direction has none. What the destination has no room for is held, as without TLS.
+//! A turn reads once, opens or seals what was read where it lies, and sends all of it with one call: plaintext is read into the
+//! slots that its records leave for it. The buffers belong to the reserve; an idle direction has none. What the destination
+//! has no room for is held, as without TLS.
 
 use std::os::fd::BorrowedFd;
 
@@ -20,6 +21,46 @@ const TURN_BYTES: usize = 512 * 1024;
 pub(crate) struct Ends<'a> {
     pub(crate) source: Option<&'a mut Session>,
     pub(crate) destination: Option<&'a mut Session>,
+}
+
+/// What is to be sent, in the reserve.
+#[derive(Clone, Copy)]
+enum Made {
+    /// So many bytes of `plain`.
+    Plaintext(usize),
+    /// `records`.
+    Records,
+}
+
+impl Ends<'_> {
+    /// Reads once, to where it is opened or sealed; gives how much was asked for too.
+    fn read(
+        &mut self,
+        source: BorrowedFd<'_>,
+        reserve: &mut Reserve,
+    ) -> Result<(Moved, usize), Broken> {
+        if let (None, Some(session)) = (&self.source, &mut self.destination) {
+            let has_room = reserve.has_room_for_records();
+            reserve.records.clear();
+            let slots = session.slots(&mut reserve.records);
+            let mut slots = slots.map_err(|_| Broken::Destination)?;
+            let most = if has_room { slots.len() } else { 1 };
+            let slots = slots.get_mut(..most).unwrap_or_default();
+            let asked = slots.iter().map(|slot| slot.len()).sum();
+            let moved = socket::receive_into(source, slots);
+            return Ok((moved.map_err(|_| Broken::Source)?, asked));
+        }
+        let front = self
+            .source
+            .as_ref()
+            .map_or(0, |session| session.room_in_front());
+        let room = reserve
+            .room_for_records()
+            .get_mut(front..)
+            .unwrap_or_default();
+        let moved = socket::receive(source, room).map_err(|_| Broken::Source)?;
+        Ok((moved, room.len()))
+    }
 }
 
 impl Half {
@@ -48,9 +89,8 @@ impl Half {
             if taken >= TURN_BYTES {
                 return Ok(Turn::Again);
             }
-            let room = reserve.room_for_records();
-            let asked = room.len();
-            let count = match socket::receive(source, room).map_err(|_| Broken::Source)? {
+            let (moved, asked) = ends.read(source, reserve)?;
+            let count = match moved {
                 Moved::Bytes(count) => count,
                 Moved::WouldBlock => return Ok(Turn::Idle),
                 Moved::End => {
@@ -63,9 +103,8 @@ impl Half {
                 }
             };
             taken += count;
-            self.transform(count, &mut ends, reserve, reply)?;
-            let sealed = ends.destination.is_some();
-            self.send_turn(sealed, destination, reserve)?;
+            let made = self.transform(count, &mut ends, reserve, reply)?;
+            self.send_turn(made, destination, reserve)?;
             let short = count < asked;
             if short && !self.hung_up && !self.ended && !self.holds() {
                 return Ok(Turn::Idle);
@@ -73,61 +112,48 @@ impl Half {
         }
     }
 
-    /// Decrypts and encrypts what was read: into `plain`, and from there into `records` if the destination has TLS.
-    pub(crate) fn transform(
+    /// Opens and seals what was read.
+    fn transform(
         &mut self,
         count: usize,
         ends: &mut Ends<'_>,
         reserve: &mut Reserve,
         reply: &mut Outgoing,
-    ) -> Result<(), Broken> {
-        let Reserve {
-            scratch,
-            plain,
-            records,
-            ..
-        } = reserve;
-        plain.clear();
+    ) -> Result<Made, Broken> {
+        let Reserve { plain, records, .. } = reserve;
+        let Some(session) = &mut ends.source else {
+            let Some(session) = &mut ends.destination else {
+                return Ok(Made::Plaintext(count));
+            };
+            let sealed = session.seal(count, records);
+            return sealed
+                .map(|()| Made::Records)
+                .map_err(|_| Broken::Destination);
+        };
+        let read = session.room_in_front() + count;
+        let opened = session.open(plain.get_mut(..read).unwrap_or_default(), reply);
+        let count = opened.map_err(|error| Broken::SourceTls(Box::new(error)))?;
+        self.ended = session.step() == Step::PeerClosed;
+        let Some(session) = &mut ends.destination else {
+            return Ok(Made::Plaintext(count));
+        };
         records.clear();
-        let read = scratch.get_mut(..count).unwrap_or_default();
-        match &mut ends.source {
-            Some(session) => {
-                let step = session.receive(read, reply, &mut |piece| plain.extend(piece));
-                match step.map_err(|error| Broken::SourceTls(Box::new(error)))? {
-                    Step::PeerClosed => self.ended = true,
-                    Step::Handshaking | Step::Established => {}
-                }
-            }
-            None => {
-                // Encrypted from where it was read.
-                if let Some(session) = &mut ends.destination {
-                    let sealed = session.encrypt(read, records);
-                    return sealed.map_err(|_| Broken::Destination);
-                }
-                plain.extend(read);
-            }
-        }
-        if let Some(session) = &mut ends.destination
-            && !plain.is_empty()
-        {
-            session
-                .encrypt(plain.bytes(), records)
-                .map_err(|_| Broken::Destination)?;
-        }
-        Ok(())
+        let sealed = session.encrypt(plain.get(..count).unwrap_or_default(), records);
+        sealed
+            .map(|()| Made::Records)
+            .map_err(|_| Broken::Destination)
     }
 
     /// Sends what a turn has made, and holds what there is no room for.
-    pub(crate) fn send_turn(
+    fn send_turn(
         &mut self,
-        sealed: bool,
+        made: Made,
         destination: BorrowedFd<'_>,
         reserve: &mut Reserve,
     ) -> Result<(), Broken> {
-        let made = if sealed {
-            reserve.records.bytes()
-        } else {
-            reserve.plain.bytes()
+        let made = match made {
+            Made::Plaintext(count) => reserve.plain.get(..count).unwrap_or_default(),
+            Made::Records => reserve.records.bytes(),
         };
         if made.is_empty() {
             return Ok(());
@@ -138,7 +164,7 @@ impl Half {
         };
         self.carried += sent as u64;
         let rest = made.get(sent..).unwrap_or_default().to_vec();
-        self.hold(&rest, reserve);
+        self.hold(rest, reserve);
         Ok(())
     }
 
@@ -157,7 +183,7 @@ impl Half {
             .close(&mut reserve.records)
             .map_err(|_| Broken::Destination)?;
         let nothing_new = reserve.records.is_empty();
-        self.send_turn(true, destination, reserve)?;
+        self.send_turn(Made::Records, destination, reserve)?;
         Ok(nothing_new)
     }
 }

@@ -168,6 +168,8 @@ impl Engine {
         });
         unsent.extend_from_slice(wire.bytes());
         if let Err(error) = after {
+            // The alert. If there is no room for it, it goes without.
+            let _ = flush(&mut unsent, &flow.client);
             return self.refuse(ticket, Cause::TlsHandshake, format_args!("{error}"));
         }
         let name = flow.server_name.clone().unwrap_or_default();

@@ -84,8 +84,8 @@ impl Engine {
         let (mut out, mut back) = (Half::default(), Half::default());
         out.carried = start.carried;
         out.hung_up = start.client_hung_up;
-        out.hold(&start.out, &mut self.reserve);
-        back.hold(&start.back, &mut self.reserve);
+        out.hold(start.out, &mut self.reserve);
+        back.hold(start.back, &mut self.reserve);
         // Said along with the handshake: no read will tell it again.
         let said_all = |tls: &Option<Box<Session>>| {
             tls.as_ref()
@@ -184,7 +184,7 @@ impl Engine {
             // What TLS answers (to a key update) goes the other way, behind what waits there.
             answered = !reply.is_empty() && !other.finished;
             if answered {
-                other.hold(reply.bytes(), &mut self.reserve);
+                other.hold(reply.bytes().to_vec(), &mut self.reserve);
             }
             turn
         };

@@ -16,8 +16,15 @@ const PIPE_BYTES: usize = 1024 * 1024;
 /// a quarter of the kernel's default share for a user without privileges.
 const MAX_PIPES: usize = 16;
 
-/// Read at a time with TLS when the room for held bytes is used up: about one record.
-const CROWDED_BYTES: usize = 16 * 1024;
+/// A record of TLS 1.3 as bulk comes in: a multiple of it read ends where a record ends.
+const RECORD_BYTES: usize = 5 + 16 * 1024 + 1 + 16;
+
+/// Records read at a time. Measured between two sidecars, against 4: 8 move a sixth more bytes for the same time, 16 a twentieth more
+/// than 8, for twice the memory.
+const RECORDS: usize = 8;
+
+/// As many when the room for held bytes is used up: one, behind one that is not whole.
+const CROWDED_RECORDS: usize = 2;
 
 /// How many bytes all flows together may hold outside the kernel.
 const MAX_HELD_BYTES: usize = 1024 * 1024;
@@ -26,8 +33,8 @@ const MAX_HELD_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Reserve {
     pub(crate) scratch: Box<[u8]>,
-    /// Plaintext of one turn of a flow with TLS.
-    pub(crate) plain: Outgoing,
+    /// TLS records of one turn as they were read, and then their plaintext. Empty until TLS is first read.
+    pub(crate) plain: Vec<u8>,
     /// TLS records of one turn, for the side that the bytes go to.
     pub(crate) records: Outgoing,
     idle_pipes: Vec<Pipe>,
@@ -41,7 +48,7 @@ impl Reserve {
     pub(crate) fn new() -> Self {
         Self {
             scratch: vec![0; SCRATCH_BYTES].into(),
-            plain: Outgoing::new(),
+            plain: Vec::new(),
             records: Outgoing::new(),
             idle_pipes: Vec::new(),
             pipes: 0,
@@ -76,15 +83,24 @@ impl Reserve {
         self.held + self.scratch.len() <= MAX_HELD_BYTES
     }
 
-    /// Where a read of a flow with TLS goes, which must be held whole if it cannot go on: a large one while there is room, a
-    /// small one after that.
+    /// Whether all records of a read could be kept for a flow.
+    pub(crate) fn has_room_for_records(&self) -> bool {
+        self.held + RECORDS * RECORD_BYTES <= MAX_HELD_BYTES
+    }
+
+    /// Where records are read to, which must be held whole if they cannot go on: many while there is room, one after that.
     pub(crate) fn room_for_records(&mut self) -> &mut [u8] {
-        let most = if self.has_room() {
-            SCRATCH_BYTES
+        let most = if self.has_room_for_records() {
+            RECORDS
         } else {
-            CROWDED_BYTES
+            CROWDED_RECORDS
         };
-        self.scratch.get_mut(..most).unwrap_or_default()
+        if self.plain.is_empty() {
+            self.plain = vec![0; RECORDS * RECORD_BYTES];
+        }
+        self.plain
+            .get_mut(..most * RECORD_BYTES)
+            .unwrap_or_default()
     }
 
     pub(crate) fn note_held(&mut self, bytes: usize) {

@@ -133,9 +133,21 @@ impl Engine {
         let Some(flow) = self.flows.get_mut(ticket) else {
             return;
         };
-        let Stage::Sealing(sealing) =
-            std::mem::replace(&mut flow.stage, Stage::Greeting(Greeting::default()))
-        else {
+        let Stage::Sealing(sealing) = &mut flow.stage else {
+            return;
+        };
+        let (mut out, mut back) = (Outgoing::new(), Outgoing::new());
+        out.extend(&sealing.unsent);
+        back.extend(&sealing.secured.unsent);
+        let mut plain = Vec::new();
+        if let Err(error) = begin(sealing, &mut out, &mut plain) {
+            // The alert, where one is due. If there is no room for it, it goes without.
+            let _ = flush(&mut out.bytes().to_vec(), &sealing.upstream.socket);
+            let detail = format!("{}: {error}", sealing.upstream.target);
+            return self.seal_failed(ticket, Blame::Words, format_args!("{detail}"));
+        }
+        let stage = std::mem::replace(&mut flow.stage, Stage::Greeting(Greeting::default()));
+        let Stage::Sealing(sealing) = stage else {
             return;
         };
         let Sealing {
@@ -143,45 +155,17 @@ impl Engine {
             cluster,
             server_name,
             mut secured,
-            unsent,
             client_ready,
             client_hung_up,
             ..
         } = *sealing;
-        let (mut out, mut back) = (Outgoing::new(), Outgoing::new());
-        out.extend(&unsent);
-        back.extend(&secured.unsent);
-        let mut plain = Vec::new();
-        let mut outcome = Ok(());
-        if let Some(session) = &mut secured.upstream {
-            // The Plan may have changed during the handshake.
-            outcome = match cluster.client_context() {
-                Some(context) => context.still_accepts(session),
-                None => Err(TlsError::Bug("the cluster has no TLS any more")),
-            };
-            outcome = outcome
-                .and_then(|()| {
-                    if secured.early.is_empty() {
-                        Ok(())
-                    } else {
-                        session.encrypt(&secured.early, &mut out)
-                    }
-                })
-                .and_then(|()| {
-                    session
-                        .receive(&mut [], &mut out, &mut |bytes| {
-                            plain.extend_from_slice(bytes)
-                        })
-                        .map(drop)
-                });
-        }
-        match &mut secured.client {
-            Some(session) if !plain.is_empty() => {
-                outcome = outcome.and_then(|()| session.encrypt(&plain, &mut back));
+        let sealed = match &mut secured.client {
+            Some(session) => session.encrypt(&plain, &mut back),
+            None => {
+                back.extend(&plain);
+                Ok(())
             }
-            Some(_) => {}
-            None => back.extend(&plain),
-        }
+        };
         let start = Start {
             upstream,
             cluster,
@@ -195,8 +179,25 @@ impl Engine {
             client_hung_up,
         };
         self.relay(ticket, start);
-        if outcome.is_err() {
+        if sealed.is_err() {
             self.cut(ticket, Cause::UpstreamTls);
         }
     }
+}
+
+/// Sends what has waited for the handshake, and takes what has come behind it.
+fn begin(sealing: &mut Sealing, out: &mut Outgoing, plain: &mut Vec<u8>) -> Result<(), TlsError> {
+    let Some(session) = &mut sealing.secured.upstream else {
+        return Ok(());
+    };
+    // The Plan may have changed during the handshake.
+    match sealing.cluster.client_context() {
+        Some(context) => context.still_accepts(session)?,
+        None => return Err(TlsError::Bug("the cluster has no TLS any more")),
+    }
+    if !sealing.secured.early.is_empty() {
+        session.encrypt(&sealing.secured.early, out)?;
+    }
+    session.receive(&mut [], out, &mut |bytes| plain.extend_from_slice(bytes))?;
+    Ok(())
 }

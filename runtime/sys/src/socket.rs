@@ -4,7 +4,7 @@
 //! Nothing here waits. "Would block" is a value, not an error, so that callers cannot forget it.
 
 use std::{
-    io,
+    io::{self, IoSliceMut},
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
@@ -139,6 +139,15 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Moved> {
     receive_with(socket, buffer, RecvFlags::empty())
 }
 
+/// As [`receive`], into one slot after the other (readv(2)).
+///
+/// # Errors
+///
+/// As [`receive`].
+pub fn receive_into(socket: impl AsFd, slots: &mut [IoSliceMut<'_>]) -> io::Result<Moved> {
+    received(|| rustix::io::readv(&socket, slots))
+}
+
 /// Copies into `buffer` what would be received, and leaves it there.
 ///
 /// # Errors
@@ -158,10 +167,14 @@ pub fn discard(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Moved> {
 }
 
 fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> io::Result<Moved> {
+    received(|| net::recv(&socket, &mut *buffer, flags).map(|(_, count)| count))
+}
+
+fn received(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<Moved> {
     loop {
-        return match net::recv(&socket, &mut *buffer, flags) {
-            Ok((_, 0)) => Ok(Moved::End),
-            Ok((_, count)) => Ok(Moved::Bytes(count)),
+        return match call() {
+            Ok(0) => Ok(Moved::End),
+            Ok(count) => Ok(Moved::Bytes(count)),
             Err(Errno::AGAIN) => Ok(Moved::WouldBlock),
             Err(Errno::INTR) => continue,
             Err(error) => Err(error.into()),
@@ -272,6 +285,19 @@ mod tests {
             .unwrap()
             .expect("a connection in the queue");
         assert!(source.unwrap().is_ipv4());
+    }
+
+    #[test]
+    fn slots_are_filled_one_after_the_other() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        client.write_all(b"abcde").unwrap();
+        let (mut first, mut none, mut second) = ([0; 3], [0; 0], [0; 3]);
+        let slots = [&mut first[..], &mut none, &mut second];
+        let moved = receive_into(&server, &mut slots.map(IoSliceMut::new));
+        assert_eq!(moved.unwrap(), Moved::Bytes(5));
+        assert_eq!((&first, &second), (b"abc", b"de\0"));
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl ServerContext {
             0 => Arc::new(NoServerSessionStorage {}),
             count => ServerSessionMemoryCache::new(count),
         };
-        config.enable_secret_extraction = cfg!(feature = "ktls");
+        config.enable_secret_extraction = true;
         config.send_tls13_tickets = usize::from(options.sessions > 0);
         Ok(Self {
             config: Arc::new(config),
@@ -162,7 +162,7 @@ impl ClientContext {
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
         .with_client_cert_resolver(key);
-        config.enable_secret_extraction = cfg!(feature = "ktls");
+        config.enable_secret_extraction = true;
         config.enable_sni = sni.is_some();
         config.resumption = match options.sessions {
             0 => Resumption::disabled(),

@@ -9,9 +9,11 @@
 )]
 
 mod clocks;
+mod forger;
 mod handshake;
 mod mesh;
 mod openssl;
+mod records;
 mod refusals;
 mod stranger;
 mod stream;

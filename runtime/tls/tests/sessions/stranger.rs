@@ -24,10 +24,6 @@ fn versions(version: &str) -> &'static [&'static SupportedProtocolVersion] {
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(default_provider())
-}
-
 fn parts(leaf: &Leaf) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let chain = CertificateDer::pem_slice_iter(leaf.chain.as_bytes());
     let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).unwrap();
@@ -38,7 +34,15 @@ pub(crate) struct StrangeClient(pub(crate) ClientConfig);
 
 impl StrangeClient {
     pub(crate) fn new(version: &str, leaf: Option<&Leaf>) -> Self {
-        let config = ClientConfig::builder_with_provider(provider())
+        Self::with_provider(version, leaf, default_provider())
+    }
+
+    pub(crate) fn with_provider(
+        version: &str,
+        leaf: Option<&Leaf>,
+        provider: CryptoProvider,
+    ) -> Self {
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions(version))
             .unwrap()
             .dangerous()
