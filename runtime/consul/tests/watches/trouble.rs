@@ -33,6 +33,39 @@ fn trouble_is_told_once_and_its_end_and_the_answer_stays() {
 }
 
 #[test]
+fn a_consul_that_asks_for_patience_is_left_alone_for_a_while() {
+    // As servers from 1.15 on say it (`agent/consul/rate/handler.go`).
+    for (status, said) in [
+        (
+            429,
+            "rate limit exceeded, try again later or against a different server",
+        ),
+        (
+            503,
+            "rate limit exceeded for operation that can only be performed by the leader, try again later",
+        ),
+    ] {
+        with(TokenSource::Anonymous, 32, |consul, watches| async move {
+            consul.say(PATH, 200, "[1]");
+            let (_watch, told) = watch(&watches, &instances("api"));
+            until(|| consul.times(PATH) == 2).await;
+            consul.say(PATH, status, said);
+            let begun = std::time::Instant::now();
+            until(|| consul.times(PATH) == 4).await;
+            assert!(
+                begun.elapsed() > Duration::from_millis(400),
+                "{:?}",
+                begun.elapsed()
+            );
+            consul.say(PATH, 200, "[1]");
+            until(|| told.borrow().len() == 3).await;
+            let patience = format!("failed: Consul asks for patience: {said}");
+            assert_eq!(*told.borrow(), ["[1]", &patience, "recovered"]);
+        });
+    }
+}
+
+#[test]
 fn a_consul_that_was_away_is_asked_again() {
     with(TokenSource::Anonymous, 32, |consul, watches| async move {
         consul.say(PATH, 200, "[1]");
