@@ -1,9 +1,12 @@
 //! `lictor explain --upstream` says all that decides where an app's connections go: the mode and who
 //! decided it, the chain, whom it accepts by which name, who is dialed and how one is chosen.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use support::lab::TRUST_DOMAIN;
 use support::pki::Mesh;
-use support::process::lictor;
+use support::process::{Launch, lictor};
 use support::sidecar::SidecarFile;
 use support::temp::TempDir;
 
@@ -56,7 +59,10 @@ fn everything_that_decides_about_an_upstream_is_told() {
     drop(running);
     let output = lictor(&["explain", "--upstream", "api", "--admin", &admin]);
     let nobody = String::from_utf8_lossy(&output.stderr);
-    assert!(nobody.contains("does a lictor run there"), "{output:?}");
+    assert!(
+        nobody.contains("does a lictor run with that admin address"),
+        "{output:?}"
+    );
     for part in [
         "mode         local by upstream definition",
         "chain        api in dc2, through the gateways here",
@@ -77,4 +83,30 @@ fn everything_that_decides_about_an_upstream_is_told() {
     ] {
         assert!(said.contains(part), "{part} in {said}");
     }
+}
+
+#[test]
+fn a_process_is_asked_by_a_unix_socket_that_only_its_group_may_use() {
+    let mesh = Mesh::new(TRUST_DOMAIN);
+    let home = TempDir::new();
+    let socket = home.file("admin.sock");
+    let address = format!("unix://{}", socket.display());
+    let file = SidecarFile::new(&mesh, "web", "dc1", ([127, 0, 0, 1], 9).into());
+    let file = file.upstream("api", None);
+    let text = file.to_string().replace("127.0.0.1:0", &address);
+    let mut running = Launch::new(&text).start();
+    let mode = fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    let ask = || lictor(&["explain", "--upstream", "api", "--admin", &address]);
+    let output = ask();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("upstream     api of web"), "{output:?}");
+    running.terminate();
+    assert!(running.wait_for_end().success());
+    assert!(!socket.exists());
+    let output = ask();
+    assert!(
+        !output.status.success() && output.stdout.is_empty(),
+        "{output:?}"
+    );
 }

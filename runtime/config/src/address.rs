@@ -6,6 +6,7 @@ use plan::{Endpoint, EndpointAddress, Health};
 
 use crate::fields::{At, Holds, Read, record};
 use crate::scalars::words;
+use crate::socket_path::socket_path;
 use crate::value::{Data, Value};
 
 /// The longest host name in text form (RFC 1035 section 2.3.4, without the root's dot).
@@ -101,18 +102,27 @@ impl Read for Address {
     }
 }
 
-/// An address to listen on: an IP address and a port.
-impl Read for Option<SocketAddr> {
+/// Reads where the admin endpoint is: an IP address with a port, or a unix socket as Consul writes one.
+///
+/// # Errors
+/// Says what is wrong with the text.
+pub fn admin_address(text: &str) -> Result<plan::Address, String> {
+    match (text.strip_prefix("unix://"), text.parse::<SocketAddr>()) {
+        (Some(path), _) => socket_path(path),
+        (None, Ok(address)) => Ok(address.into()),
+        (None, Err(_)) => Err(format!(
+            "'{text}' is no IP address with a port, as in 127.0.0.1:19000, and no unix:///path"
+        )),
+    }
+}
+
+impl Read for Option<plan::Address> {
     const HOLDS: Holds = Holds::Scalar;
 
     fn read(value: &Value, at: &At<'_>) -> Option<Self> {
-        let text = String::read(value, at)?;
-        match text.parse() {
+        match admin_address(&String::read(value, at)?) {
             Ok(address) => Some(Some(address)),
-            Err(_) => {
-                let what = format!("'{text}' is no IP address with a port, as in 127.0.0.1:19000");
-                at.refuse(value.span, what)
-            }
+            Err(what) => at.refuse(value.span, what),
         }
     }
 }

@@ -58,6 +58,7 @@ mod trust;
 mod value;
 mod yaml;
 
+pub use address::admin_address;
 pub use consul::ConsulSettings;
 pub use cursor::MAX_DEPTH;
 pub use decimal::Decimal;

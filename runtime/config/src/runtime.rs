@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use plan::TcpKeepalive;
+use plan::{Address, TcpKeepalive};
 
 use crate::defaults;
 use crate::error::{Errors, Note};
@@ -51,8 +51,8 @@ pub(crate) fn runtime(
         only_log.get_or_insert(log);
     }
     let admin = only(stanzas, errors, |stanza| stanza.admin.as_ref());
-    let admin_address = admin.and_then(|spot| spot.value);
-    if let (Some(spot), Some(address)) = (admin, admin_address)
+    let admin_address = admin.and_then(|spot| spot.value.clone());
+    if let (Some(spot), Some(address)) = (admin, admin_address.as_ref().and_then(Address::inet))
         && !address.ip().is_loopback()
     {
         let why = "everyone who reaches this address can read what the gateway knows";

@@ -1,6 +1,6 @@
 //! The whole of what the files say, put together and checked: always usable.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ pub struct Sidecar {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeSettings {
     /// Where the admin endpoint listens; `None` for nowhere.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<plan::Address>,
     /// Where state is kept.
     pub state_dir: PathBuf,
     /// Whether certificates and keys are kept there too.

@@ -4,7 +4,6 @@
 //! [`crate::runtime`] join the stanzas and check them. Every map may be written as labelled blocks
 //! (`service "api" { … }`) or as one map under the plural (`services = { api = { … } }`).
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::address::{Address, EndpointItem};
@@ -32,7 +31,7 @@ record! {
         /// Whether certificates and keys are kept there too.
         remember_identities: Option<Spot<bool>>,
         /// Where the admin endpoint listens.
-        admin: Option<Spot<Option<SocketAddr>>>,
+        admin: Option<Spot<Option<plan::Address>>>,
         /// Where Consul is.
         consul: Option<ConsulStanza>,
         /// Logging.

@@ -205,7 +205,9 @@ fn the_process_settings_are_read() {
     let runtime = good(WHOLE).runtime;
     assert_eq!(
         runtime.admin,
-        Some("127.0.0.1:19000".parse().expect("an address"))
+        Some(plan::Address::Inet(
+            "127.0.0.1:19000".parse().expect("an address")
+        ))
     );
     assert_eq!(runtime.state_dir.to_str(), Some("/tmp/x"));
     let log = runtime.log;

@@ -119,7 +119,11 @@ fn values_of_the_wrong_type_are_refused() {
         ),
         (
             "lictor { admin = \"19000\" }",
-            "f.hcl:1:18: lictor.admin: '19000' is no IP address with a port, as in 127.0.0.1:19000",
+            "f.hcl:1:18: lictor.admin: '19000' is no IP address with a port, as in 127.0.0.1:19000, and no unix:///path",
+        ),
+        (
+            "lictor { admin = \"unix://admin.sock\" }",
+            "f.hcl:1:18: lictor.admin: 'admin.sock' is no absolute path of a socket",
         ),
         (
             "lictor { log = \"info\" }",

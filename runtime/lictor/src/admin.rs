@@ -2,25 +2,28 @@
 //!
 //! `/ready`, `/status` (what is known, and for how long), `/stats` (Prometheus text, also at `/metrics` and
 //! `/stats/prometheus`), `/listeners`, and for `lictor explain --admin` `/explain?upstream=NAME` and `/explain?sni=NAME`. Meant
-//! for loopback: it asks for no credentials and tells nothing secret. Requests are bounded in size, time and number, and every answer
+//! for loopback or a unix socket: it asks for no credentials and tells nothing secret. Requests are bounded in size, time and number, and every answer
 //! closes its connection.
 
 use std::{
     cell::Cell,
     fmt::Write as _,
     io,
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    net::{TcpListener, TcpStream},
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
 };
 
+use plan::Address;
 use proxy::{Cause, Proxy};
 use smol::{
     Async, LocalExecutor, Timer,
     future::or,
     io::{AsyncReadExt as _, AsyncWriteExt as _},
 };
+use sys::unix::SocketFile;
 
 use crate::{
     explain,
@@ -34,6 +37,12 @@ const MAX_REQUEST_BYTES: usize = 4096;
 
 /// For a whole request and its answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Who may ask by a unix socket: its user and its group; others are for the directory to keep out.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Clients that wait for a unix socket, as many as std keeps for TCP.
+const BACKLOG: i32 = 128;
 
 /// Requests at a time; more wait in the listener's queue.
 const MAX_REQUESTS: u32 = 4;
@@ -61,24 +70,51 @@ pub(crate) struct Told {
 /// Takes a metric: its name, its kind, what it is, its values by labels.
 pub(crate) type Metric<'a> = dyn FnMut(&str, &str, &str, &[(&str, u64)]) + 'a;
 
-/// Binds the endpoint.
-///
-/// # Errors
-///
-/// The address cannot be had.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<Async<TcpListener>> {
-    Async::<TcpListener>::bind(address)
+/// Where requests come in.
+pub(crate) enum Endpoint {
+    Inet(Async<TcpListener>),
+    Unix(Async<UnixListener>),
+}
+
+impl Endpoint {
+    /// Binds it, and says where it is. The file of a unix socket is there for as long as what is given for it.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be had.
+    pub(crate) fn bind(address: &Address) -> io::Result<(Self, Address, Option<SocketFile>)> {
+        Ok(match address {
+            Address::Inet(address) => {
+                let listener = Async::<TcpListener>::bind(*address)?;
+                let address = listener.get_ref().local_addr()?;
+                (Self::Inet(listener), address.into(), None)
+            }
+            Address::Unix(path) => {
+                let mode = Some(SOCKET_MODE);
+                let (socket, file) = sys::unix::listen(Path::new(&**path), mode, BACKLOG)?;
+                let listener = Async::new(UnixListener::from(socket))?;
+                (Self::Unix(listener), address.clone(), Some(file))
+            }
+        })
+    }
+
+    /// The next client. Once connected, the kind of a socket makes no difference.
+    async fn accept(&self) -> io::Result<Async<TcpStream>> {
+        match self {
+            Self::Inet(listener) => Ok(listener.accept().await?.0),
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Async::new(TcpStream::from(OwnedFd::from(stream.into_inner()?)))
+            }
+        }
+    }
 }
 
 /// Answers requests for as long as it is polled.
-pub(crate) async fn serve(
-    listener: Async<TcpListener>,
-    executor: Rc<LocalExecutor<'static>>,
-    told: Told,
-) {
+pub(crate) async fn serve(listener: Endpoint, executor: Rc<LocalExecutor<'static>>, told: Told) {
     let open = Rc::new(Cell::new(0));
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok(stream) = listener.accept().await else {
             // No descriptors: the data plane says so; here it is enough to try again.
             Timer::after(Duration::from_secs(1)).await;
             continue;

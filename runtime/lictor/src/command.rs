@@ -173,9 +173,9 @@ pub(crate) struct Explain {
     #[argh(option, arg_name = "BLOB")]
     pub(crate) blob: Option<PathBuf>,
 
-    /// ask the lictor that runs with this admin address, and what Consul told it
-    #[argh(option, arg_name = "IP:PORT")]
-    pub(crate) admin: Option<SocketAddr>,
+    /// ask the lictor that runs with this admin address (ip:port or unix:///path), and what Consul told it
+    #[argh(option, arg_name = "ADDRESS", from_str_fn(config::admin_address))]
+    pub(crate) admin: Option<plan::Address>,
 
     /// configuration files or directories
     #[argh(positional, arg_name = "FILE")]

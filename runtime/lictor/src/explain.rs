@@ -3,12 +3,13 @@
 use std::{
     fmt::Write as _,
     io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     time::Duration,
 };
 
 use config::{Settings, Upstream};
-use plan::{Plan, mesh::SidecarRegistration};
+use plan::{Address, Plan, mesh::SidecarRegistration};
 use store::Remembered;
 
 use crate::{Exit, admin::Told, command::Explain, job, machine::Machine, outlook::Outlook, plans};
@@ -35,7 +36,7 @@ pub(crate) fn explain(arguments: &Explain) -> Exit {
         }
     };
     let files = &arguments.files;
-    match (&arguments.blob, arguments.admin) {
+    match (&arguments.blob, &arguments.admin) {
         (None, None) => match plans::load(files) {
             Ok(settings) => {
                 print!("{}", by_files(&settings, asked));
@@ -60,7 +61,7 @@ pub(crate) fn explain(arguments: &Explain) -> Exit {
             }
             Err(error) => {
                 eprintln!(
-                    "lictor explain: {admin}: {error}; does a lictor run there, with admin = \"{admin}\" in its file?"
+                    "lictor explain: {admin}: {error}; does a lictor run with that admin address in its file?"
                 );
                 Exit::Software
             }
@@ -149,7 +150,7 @@ fn upstreams(settings: &Settings, name: &str) -> String {
 }
 
 /// Asks the process with that admin endpoint.
-fn by_process(admin: SocketAddr, asked: Asked<'_>) -> io::Result<String> {
+fn by_process(admin: &Address, asked: Asked<'_>) -> io::Result<String> {
     let (key, name) = match asked {
         Asked::Sni(name) => ("sni", name),
         Asked::Upstream(name) => ("upstream", name),
@@ -158,10 +159,14 @@ fn by_process(admin: SocketAddr, asked: Asked<'_>) -> io::Result<String> {
         let why = "no name has spaces";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     }
-    let mut stream = TcpStream::connect_timeout(&admin, PATIENCE)?;
+    let mut stream = match admin {
+        Address::Inet(address) => TcpStream::connect_timeout(address, PATIENCE)?,
+        // Once connected, the kind of a socket makes no difference.
+        Address::Unix(path) => OwnedFd::from(UnixStream::connect(&**path)?).into(),
+    };
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(
-        format!("GET /explain?{key}={name} HTTP/1.1\r\nhost: {admin}\r\n\r\n").as_bytes(),
+        format!("GET /explain?{key}={name} HTTP/1.1\r\nhost: lictor\r\n\r\n").as_bytes(),
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

@@ -38,7 +38,7 @@ pub(crate) fn recorded(settings: &RuntimeSettings) -> Process {
             },
     } = settings;
     Process {
-        admin: *admin,
+        admin: admin.clone(),
         state_dir: state_dir.display().to_string(),
         remember_identities: *remember_identities,
         log: LogForm {
@@ -124,7 +124,8 @@ mod tests {
             limits { connections = 5 handshakes_per_source = 6 tls_sessions = 4 } \
             timeouts { client_hello = \"7s\" connect = \"8s\" drain = \"9s\" idle = \"10s\" } \
             tcp { keepalive_time = \"11s\" user_timeout = \"12s\" } }";
-        for text in [text, ""] {
+        let socket = text.replace("127.0.0.1:1", "unix:///run/admin.sock");
+        for text in [text, &socket, ""] {
             let source = config::Source {
                 name: "test",
                 text,

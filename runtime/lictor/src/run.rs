@@ -187,10 +187,11 @@ fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
         kernel_tls: sys::ktls::is_offered(),
         ..admin::State::default()
     });
-    if let Some(address) = runtime.admin {
-        match admin::bind(address) {
-            Ok(listener) => {
-                let address = listener.get_ref().local_addr()?;
+    let mut admin_file = None;
+    if let Some(address) = &runtime.admin {
+        match admin::Endpoint::bind(address) {
+            Ok((listener, address, file)) => {
+                admin_file = file;
                 log.info("listening", &[("name", &"admin"), ("address", &address)]);
                 let told = admin::Told {
                     proxy: Rc::clone(&proxy),
@@ -223,7 +224,9 @@ fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
         learning,
         is_ready: Cell::new(false),
     });
-    smol::block_on(executor.run(running.supervise(signals)))
+    let ended = smol::block_on(executor.run(running.supervise(signals)));
+    drop(admin_file);
+    ended
 }
 
 impl Running {

@@ -53,7 +53,7 @@ fn instead(name: &str) -> Option<&'static str> {
             "set CONSUL_CACERT, CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY, CONSUL_TLS_SERVER_NAME, or tls { } in lictor { consul { } }"
         }
         "ca-path" => "folders of CAs are not read; name one file in CONSUL_CACERT",
-        "admin-bind" => "write admin = \"IP:PORT\" in lictor { } of a file",
+        "admin-bind" => "write admin = \"IP:PORT\" or \"unix:///PATH\" in lictor { } of a file",
         "mesh-gateway" => "write --gateway mesh",
         "deregister-after-critical" => {
             "it is six hours; for another time register the gateway by a file of the agent's"

@@ -1,15 +1,15 @@
 //! How a process runs, apart from the Plan: what a blob must say so that a device needs no file beside it.
 
-use core::{net::SocketAddr, time::Duration};
+use core::time::Duration;
 
-use plan::TcpKeepalive;
+use plan::{Address, TcpKeepalive};
 use serde::{Deserialize, Serialize};
 
 /// The settings of a process, all of them checked by who made them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Where the admin endpoint listens.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<Address>,
     /// Where state is kept.
     pub state_dir: String,
     /// Whether certificates and keys are remembered.

@@ -191,7 +191,7 @@ pub(crate) fn identity() -> Identity {
 
 fn process() -> Process {
     Process {
-        admin: Some("127.0.0.1:19000".parse().unwrap()),
+        admin: Some(Address::Inet("127.0.0.1:19000".parse().unwrap())),
         state_dir: "/var/lib/lictor".to_owned(),
         remember_identities: true,
         log: LogForm {
