@@ -1,6 +1,6 @@
 //! The command line: what a person can type.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use argh::FromArgs;
 
