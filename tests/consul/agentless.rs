@@ -215,6 +215,16 @@ fn a_gateway_stands_in_the_catalog_and_its_check_says_whether_it_runs() {
         &lan.to_string(),
     ];
     let rules = r#"service "mesh-gateway" { policy = "write" } service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }"#;
+    let of_agent = server.get("/v1/agent/self")["Config"]["NodeName"].clone();
+    let refused = servers
+        .launch(of_agent.as_str().unwrap(), &words, rules)
+        .begin();
+    let failed = refused.log.wait_for("register_failed");
+    assert!(
+        failed.field("error").contains("is an agent's"),
+        "{failed:?}"
+    );
+    drop(refused);
     let refused = servers.launch("edge-gw", &words, rules).begin();
     let failed = refused.log.wait_for("register_failed");
     assert!(

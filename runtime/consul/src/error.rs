@@ -36,6 +36,8 @@ pub enum Error {
     Refused(u16, String),
     /// An answer is empty, and the token may be why: the rules that are missing.
     Filtered(String),
+    /// A node of the catalog is an agent's.
+    AgentsNode(String),
     /// Too many watches.
     Full,
 }
@@ -77,6 +79,10 @@ impl fmt::Display for Error {
                     "there may be something, and the token may not see it; it needs {rules}"
                 )
             }
+            Self::AgentsNode(node) => write!(
+                f,
+                "the node {node} is an agent's, which deletes there what it does not know; give another name with --node-name"
+            ),
             Self::Full => f.write_str("there are more watches than are kept at a time"),
         }
     }

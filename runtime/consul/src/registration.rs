@@ -169,6 +169,9 @@ impl Registration {
         match node {
             None => self.put(client, AGENT, &self.for_agent()).await,
             Some(node) => {
+                if is_of_agent(client, node).await? {
+                    return Err(Error::AgentsNode(node.to_owned()));
+                }
                 let body = self.for_catalog(node, Status::Passing);
                 self.put(client, CATALOG, &body).await
             }
@@ -319,6 +322,20 @@ impl Registration {
     }
 }
 
+/// Whether an agent keeps this node: gossip says how it is.
+async fn is_of_agent(client: &Client, node: &str) -> Result<bool, Error> {
+    let node = node.to_owned();
+    let request = Request {
+        method: "GET",
+        path: &Question::NodeChecks { node }.path(),
+        body: None,
+        within: PATIENCE,
+    };
+    let (_, body) = client.fetch(request, MAX_CHECKS_BYTES).await?;
+    let checks = catalog::node_checks(&body).unwrap_or_default();
+    Ok(checks.iter().any(|check| check.id == SERF_HEALTH))
+}
+
 /// A text in JSON.
 fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
@@ -335,6 +352,12 @@ fn quoted(text: &str) -> String {
     quoted.push('"');
     quoted
 }
+
+/// The check that Consul's servers make of every node with an agent.
+const SERF_HEALTH: &str = "serfHealth";
+
+/// The checks of a node and of its services.
+const MAX_CHECKS_BYTES: usize = 1 << 20;
 
 const AGENT: &str = "/v1/agent/service/register";
 const CATALOG: &str = "/v1/catalog/register";

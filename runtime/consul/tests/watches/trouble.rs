@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use consul::TokenSource;
+use consul::{Question, TokenSource};
 use zeroize::Zeroizing;
 
 use crate::{fake::until, fake::with, instances, watch};
@@ -191,6 +191,26 @@ fn where_there_is_nothing_at_first_the_token_may_be_why() {
             assert!(told.borrow()[0].ends_with(expected), "{told:?}");
         });
     }
+}
+
+#[test]
+fn a_token_of_this_datacenter_alone_sees_nothing_in_another() {
+    let given = TokenSource::Given(Zeroizing::new("t".to_owned()));
+    with(given, 32, |consul, watches| async move {
+        consul.say("/v1/catalog/nodes", 200, "[]");
+        consul.say(PATH, 200, "[]");
+        let there = Question::Instances {
+            service: "api".to_owned(),
+            datacenter: Some("dc2".to_owned()),
+            filter: String::new(),
+        };
+        let (_watch, told) = watch(&watches, &there);
+        until(|| told.borrow().len() == 1).await;
+        let why = "in dc2, of a token that is not local to its datacenter";
+        assert!(told.borrow()[0].ends_with(why), "{told:?}");
+        let asked = consul.asked.borrow();
+        assert_eq!(asked[1].0, "/v1/catalog/nodes?dc=dc2");
+    });
 }
 
 #[test]
