@@ -22,13 +22,15 @@ impl Asking {
     pub(crate) fn watch(&self, question: &Question) -> (Watch, Told) {
         let told = Told::default();
         let into = Rc::clone(&told);
-        let watch = self.watches.watch(question, move |event| {
-            into.borrow_mut().push(match event {
-                Event::Answer(_, body) => String::from_utf8_lossy(body).into_owned(),
-                Event::Failed(error) => format!("failed: {error}"),
-                Event::Recovered => "recovered".to_owned(),
+        let watch = self
+            .watches
+            .watch(&Rc::new(question.clone()), move |event| {
+                into.borrow_mut().push(match event {
+                    Event::Answer(_, body) => String::from_utf8_lossy(body).into_owned(),
+                    Event::Failed(error) => format!("failed: {error}"),
+                    Event::Recovered => "recovered".to_owned(),
+                });
             });
-        });
         (watch, told)
     }
 }

@@ -170,11 +170,13 @@ fn nobody_there_is_said_with_the_address() {
     run(reach, |asking| async move {
         let told = std::rc::Rc::new(std::cell::RefCell::new(String::new()));
         let into = std::rc::Rc::clone(&told);
-        let _watch = asking.watches.watch(&Question::Roots, move |event| {
-            if let Event::Failed(Error::Unreachable(address, _)) = event {
-                into.borrow_mut().clone_from(address);
-            }
-        });
+        let _watch = asking
+            .watches
+            .watch(&std::rc::Rc::new(Question::Roots), move |event| {
+                if let Event::Failed(Error::Unreachable(address, _)) = event {
+                    into.borrow_mut().clone_from(address);
+                }
+            });
         while told.borrow().is_empty() {
             Timer::after(std::time::Duration::from_millis(5)).await;
         }

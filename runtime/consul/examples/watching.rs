@@ -53,7 +53,7 @@ fn main() {
             .iter()
             .map(|question| {
                 let (answers, failures) = (Rc::clone(&answers), Rc::clone(&failures));
-                watches.watch(question, move |event| match event {
+                watches.watch(&Rc::new(question.clone()), move |event| match event {
                     Event::Answer(..) => answers.set(answers.get() + 1),
                     Event::Failed(error) => {
                         failures.set(failures.get() + 1);

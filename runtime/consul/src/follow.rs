@@ -42,7 +42,7 @@ struct State {
     /// Questions that nothing was heard of yet, neither an answer nor trouble.
     awaited: BTreeSet<Rc<Question>>,
     /// Questions in trouble, and what the trouble is.
-    troubles: BTreeMap<Question, String>,
+    troubles: BTreeMap<Rc<Question>, String>,
     /// What happened since it was last told.
     notices: Vec<Notice>,
     /// Questions whose answers another answer made old.
@@ -136,7 +136,8 @@ impl Follower {
     /// Takes an answer that was come by in another way.
     pub(crate) fn offer(&self, question: &Question, body: &[u8]) {
         let about = About::default();
-        self.0.hear(question, &Event::Answer(&about, body));
+        self.0
+            .hear(&Rc::new(question.clone()), &Event::Answer(&about, body));
     }
 
     /// How many questions have no current answer.
@@ -203,7 +204,7 @@ impl Inner {
         })
     }
 
-    fn hear(&self, question: &Question, event: &Event<'_>) {
+    fn hear(&self, question: &Rc<Question>, event: &Event<'_>) {
         let now = Instant::now();
         let mut state = self.state.borrow_mut();
         state.awaited.remove(question);
@@ -238,7 +239,7 @@ impl Inner {
                 }
             }
             Some(why) => {
-                let known = state.troubles.insert(question.clone(), why.clone());
+                let known = state.troubles.insert(Rc::clone(question), why.clone());
                 if known.as_ref() != Some(&why) && state.notices.len() < MAX_NOTICES {
                     state.notices.push(Notice::Lost(question.path(), why));
                 }

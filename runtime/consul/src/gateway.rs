@@ -24,6 +24,7 @@ use crate::{
     },
     json::NotUnderstood,
     known::{Known, News, Proxies, USUAL},
+    listed::Listed,
     question::{ChainQuestion, Question},
     rights,
     source::{NotYet, Registered},
@@ -119,8 +120,8 @@ impl Gateway {
     ///
     /// # Errors
     /// It is no answer to that question; what was known stays.
-    pub fn learn(&mut self, question: &Question, body: &[u8]) -> Result<News, NotUnderstood> {
-        let Question::Instances { service, .. } = question else {
+    pub fn learn(&mut self, question: &Rc<Question>, body: &[u8]) -> Result<News, NotUnderstood> {
+        let Question::Instances { service, .. } = &**question else {
             let news = self.known.learn(question, body)?;
             if news != News::None {
                 self.stale = Stale::All;
@@ -153,7 +154,7 @@ impl Gateway {
     #[must_use]
     pub fn doubt(&self, question: &Question) -> Option<&'static str> {
         let names = self.known.names(&Question::Services);
-        let hidden = *question == Question::Services && names.iter().all(|name| name != CONSUL);
+        let hidden = *question == Question::Services && !names.is_some_and(|it| it.has(CONSUL));
         hidden.then_some(rights::SERVICES)
     }
 
@@ -161,8 +162,8 @@ impl Gateway {
     pub fn forget(&mut self) {
         let forgotten = self.known.keep(&self.wanted());
         if let Stale::Services(services) = &mut self.stale {
-            services.extend(forgotten.into_iter().filter_map(|question| match question {
-                Question::Instances { service, .. } => Some(service),
+            services.extend(forgotten.iter().filter_map(|question| match &**question {
+                Question::Instances { service, .. } => Some(service.clone()),
                 _ => None,
             }));
         }
@@ -171,9 +172,10 @@ impl Gateway {
     /// The services that may be in the mesh: all but Consul's own, the gateways', and those that are the sidecars of others.
     fn services(&self) -> impl Iterator<Item = &str> {
         let unusual = self.known.unusual_proxies();
-        let names = self.known.names(&Question::Services).iter();
+        let names = self.known.names(&Question::Services);
         names
-            .map(String::as_str)
+            .into_iter()
+            .flat_map(Listed::iter)
             .filter(move |name| self.is_candidate(name, &unusual))
     }
 
@@ -184,8 +186,7 @@ impl Gateway {
     /// Whether a name is in the catalog.
     fn is_listed(&self, name: &str) -> bool {
         let names = self.known.names(&Question::Services);
-        let found = names.binary_search_by(|known| known.as_str().cmp(name));
-        found.is_ok()
+        names.is_some_and(|names| names.has(name))
     }
 
     /// Whether a name is that of another's sidecar, as far as is known: most are, and need not be asked for.
@@ -266,10 +267,11 @@ impl Gateway {
     /// Whether names of clusters may be those of two services, of which the first counts: names of clusters are in lower case, and
     /// a subset stands before its service with a dot between.
     fn is_ambiguous(&self) -> bool {
-        let odd = |name: &String| name.bytes().any(|b| b == b'.' || b.is_ascii_uppercase());
+        let odd = |name: &str| name.bytes().any(|b| b == b'.' || b.is_ascii_uppercase());
         let mut resolvers = self.known.resolvers().iter();
-        self.known.names(&Question::Services).iter().any(odd)
-            || resolvers.any(|it| it.subsets.iter().any(|(name, _)| odd(name)))
+        let mut names = self.known.names(&Question::Services).into_iter();
+        names.any(|names| names.iter().any(odd))
+            || resolvers.any(|it| it.subsets.iter().any(|(name, _)| odd(name.as_str())))
     }
 
     /// Makes all of it, with the pieces of a Plan that are the same.
@@ -402,10 +404,10 @@ impl Gateway {
 
 /// A chain says for which datacenter it was compiled, which an agent before 1.9 says nowhere else that a gateway may ask.
 fn own_chain(gateway: &service::Service) -> Question {
-    Question::Chain(ChainQuestion {
+    Question::Chain(Box::new(ChainQuestion {
         service: gateway.name.clone(),
         ..ChainQuestion::default()
-    })
+    }))
 }
 
 fn instances(service: &str, filter: &str) -> Question {

@@ -3,12 +3,16 @@
 //! Read once, kept small, replaced whole. An answer that cannot be read changes nothing. What nobody asks any more is
 //! forgotten.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use crate::{
     answers::{authority, catalog, chain, defaults, instances, intentions, mesh, service},
     assemble::places::{self, From, Place},
     json::NotUnderstood,
+    listed::Listed,
     merge,
     question::{ChainQuestion, Question},
     source::Registered,
@@ -17,7 +21,7 @@ use crate::{
 /// The last good answers.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    answers: BTreeMap<Question, Answer>,
+    answers: BTreeMap<Rc<Question>, Answer>,
     /// What stands in the catalog, with the central configuration merged in, once both are known.
     merged: Vec<service::Service>,
 }
@@ -40,7 +44,7 @@ pub(crate) enum Answer {
     Gateways(Vec<(String, Vec<Place>, Vec<Place>)>),
     /// The service a query found, its datacenter, and where it is.
     Found(Box<Found>),
-    Names(Vec<String>),
+    Names(Listed),
     Resolvers(Vec<catalog::Resolver>),
     Servers(Vec<Server>),
     /// The domain in the names of servers.
@@ -95,13 +99,13 @@ impl Known {
     ///
     /// # Errors
     /// It is no answer to that question; the one before stays.
-    pub fn learn(&mut self, question: &Question, body: &[u8]) -> Result<News, NotUnderstood> {
+    pub fn learn(&mut self, question: &Rc<Question>, body: &[u8]) -> Result<News, NotUnderstood> {
         let answer = read(question, body)?;
         let is_merged = matches!(answer, Answer::Services(_) | Answer::Defaults(_));
         match self.answers.get_mut(question) {
             Some(known) if *known == answer => return Ok(News::None),
             Some(known) => *known = answer,
-            None => drop(self.answers.insert(question.clone(), answer)),
+            None => drop(self.answers.insert(Rc::clone(question), answer)),
         }
         if is_merged {
             self.merge();
@@ -130,9 +134,9 @@ impl Known {
     }
 
     /// Forgets all answers to questions that are not among these, which are sorted; gives the questions.
-    pub fn keep(&mut self, wanted: &[Question]) -> Vec<Question> {
-        let unwanted = |question: &&Question| wanted.binary_search(question).is_err();
-        let forgotten: Vec<Question> = self.answers.keys().filter(unwanted).cloned().collect();
+    pub fn keep(&mut self, wanted: &[Question]) -> Vec<Rc<Question>> {
+        let unwanted = |question: &&Rc<Question>| wanted.binary_search(question).is_err();
+        let forgotten: Vec<_> = self.answers.keys().filter(unwanted).cloned().collect();
         for question in &forgotten {
             self.answers.remove(question);
         }
@@ -196,7 +200,7 @@ impl Known {
     }
 
     pub(crate) fn chain(&self, chain: &ChainQuestion) -> Option<&chain::CompiledChain> {
-        match self.answer(&Question::Chain(chain.clone()))? {
+        match self.answer(&Question::Chain(Box::new(chain.clone())))? {
             Answer::Chain(chain) => Some(chain),
             _ => None,
         }
@@ -226,7 +230,7 @@ impl Known {
                     .answers
                     .keys()
                     .filter(|question| question.is_chain_like(chain));
-                like.cloned().collect()
+                like.map(|question| question.as_ref().clone()).collect()
             }
         }
     }
@@ -270,10 +274,10 @@ impl Known {
         lists.flatten().map(String::as_str).collect()
     }
 
-    pub(crate) fn names(&self, question: &Question) -> &[String] {
-        match self.answer(question) {
-            Some(Answer::Names(names)) => names,
-            _ => &[],
+    pub(crate) fn names(&self, question: &Question) -> Option<&Listed> {
+        match self.answer(question)? {
+            Answer::Names(names) => Some(names),
+            _ => None,
         }
     }
 
@@ -360,7 +364,7 @@ fn read(question: &Question, body: &[u8]) -> Result<Answer, NotUnderstood> {
                 outside: places::places(&nodes, From::Outside),
             }))
         }
-        Question::Services => Answer::Names(catalog::service_names(body)?),
+        Question::Services => Answer::Names(catalog::service_names(body)?.into()),
         Question::Resolvers => Answer::Resolvers(catalog::resolvers(body)?),
         Question::Agent => Answer::Domain(catalog::domain(body)?),
         Question::Servers => {

@@ -27,6 +27,7 @@ pub mod gateway;
 mod json;
 mod known;
 mod levels;
+mod listed;
 mod merge;
 mod question;
 pub mod registration;

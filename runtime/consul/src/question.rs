@@ -53,7 +53,7 @@ pub enum Question {
         service: String,
     },
     /// The compiled chain of an upstream.
-    Chain(ChainQuestion),
+    Chain(Box<ChainQuestion>),
     /// The instances of a service that speak mesh TLS.
     Instances {
         /// The service.
@@ -350,7 +350,10 @@ mod tests {
             service: "db".to_owned(),
             ..ChainQuestion::default()
         };
-        assert_eq!(Question::Chain(chain.clone()).body().as_deref(), Some("{}"));
+        assert_eq!(
+            Question::Chain(Box::new(chain.clone())).body().as_deref(),
+            Some("{}")
+        );
         assert_eq!(chain.path(), "/v1/discovery-chain/db");
         chain.datacenter = "dc2".to_owned();
         chain.mode = "local".to_owned();

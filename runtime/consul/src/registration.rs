@@ -299,7 +299,7 @@ impl Registration {
                 }
             }
             let (tell, this) = (Rc::clone(&gone), Rc::clone(&this));
-            let watch = watches.watch(&question, move |event| {
+            let watch = watches.watch(&Rc::new(question.clone()), move |event| {
                 let again = match event {
                     Event::Failed(Error::NotFound(_)) => !in_catalog,
                     Event::Answer(_, body) => in_catalog && this.is_gone(body),

@@ -7,7 +7,10 @@
 //! It serves as soon as registration, roots and leaf are there; upstreams join as they become known. What was learned stays
 //! until something else is: errors never come here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use plan::{
     Identity, TrustBundle,
@@ -109,7 +112,7 @@ impl Sidecar {
                     }
                 }
             }
-            wanted.insert(Question::Chain(question));
+            wanted.insert(Question::Chain(Box::new(question)));
         }
         wanted.into_iter().collect()
     }
@@ -120,11 +123,11 @@ impl Sidecar {
     /// It is no answer to that question; what was known stays.
     pub fn learn(
         &mut self,
-        question: &Question,
+        question: &Rc<Question>,
         body: &[u8],
         index: Option<u64>,
     ) -> Result<News, NotUnderstood> {
-        if matches!(question, Question::Intentions { .. }) {
+        if matches!(**question, Question::Intentions { .. }) {
             self.before_1_9 = index.is_none();
         }
         self.known.learn(question, body)

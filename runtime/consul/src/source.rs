@@ -1,6 +1,6 @@
 //! What a sidecar and a gateway have in common as sources of a plan.
 
-use std::fmt;
+use std::{fmt, rc::Rc};
 
 use plan::Plan;
 
@@ -54,7 +54,7 @@ impl Source {
     /// It is no answer to that question; what was known stays.
     pub fn learn(
         &mut self,
-        question: &Question,
+        question: &Rc<Question>,
         body: &[u8],
         index: Option<u64>,
     ) -> Result<News, NotUnderstood> {

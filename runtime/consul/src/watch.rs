@@ -65,7 +65,11 @@ impl Watches {
     /// Keeps a question answered: the first answer is asked for at once. The listener is called from the executor, never
     /// from within this function, and may add and drop watches itself.
     #[must_use]
-    pub fn watch(&self, question: &Question, listener: impl FnMut(Event<'_>) + 'static) -> Watch {
+    pub fn watch(
+        &self,
+        question: &Rc<Question>,
+        listener: impl FnMut(Event<'_>) + 'static,
+    ) -> Watch {
         let id = self.0.add(Entry::new(question, Box::new(listener)));
         Watch {
             lanes: Rc::clone(&self.0),

@@ -21,9 +21,7 @@ pub(super) struct Id {
 pub(super) type Listener = Box<dyn FnMut(Event<'_>)>;
 
 pub(super) struct Entry {
-    path: Box<str>,
-    body: Option<Box<str>>,
-    waiting: Waiting,
+    question: Rc<Question>,
     /// The hash of the service whose instances are asked for, all those of this datacenter, if that is the question.
     pub(super) service: Option<u64>,
     /// Away while it is called.
@@ -69,8 +67,8 @@ pub(super) enum Told {
 }
 
 impl Entry {
-    pub(super) fn new(question: &Question, listener: Listener) -> Self {
-        let service = match question {
+    pub(super) fn new(question: &Rc<Question>, listener: Listener) -> Self {
+        let service = match &**question {
             Question::Instances {
                 service,
                 datacenter: None,
@@ -80,9 +78,7 @@ impl Entry {
         };
         Self {
             service,
-            path: question.path().into(),
-            body: question.body().map(Into::into),
-            waiting: question.waiting(),
+            question: Rc::clone(question),
             listener: Some(listener),
             traffic: Traffic::default(),
             index: 0,
@@ -103,7 +99,7 @@ impl Entry {
 
     /// Whether asking now takes as long as Consul likes.
     pub(super) fn blocks(&self) -> bool {
-        match self.waiting {
+        match self.question.waiting() {
             Waiting::Index => self.index > 0,
             Waiting::Hash => self.hash.is_some(),
             Waiting::Poll(_) => false,
@@ -112,7 +108,7 @@ impl Entry {
 
     /// Whether it is asked again and again without blocking.
     pub(super) fn is_polled(&self) -> bool {
-        matches!(self.waiting, Waiting::Poll(_))
+        matches!(self.question.waiting(), Waiting::Poll(_))
     }
 
     /// Whether nothing has happened to it for a while.
@@ -137,11 +133,10 @@ impl Entry {
     }
 
     /// The method, the path with everything, and the body.
-    pub(super) fn request(&self, wait: Duration) -> (&'static str, String, Option<Box<str>>) {
-        let mut path = String::with_capacity(self.path.len() + 48);
-        path.push_str(&self.path);
+    pub(super) fn request(&self, wait: Duration) -> (&'static str, String, Option<String>) {
+        let mut path = self.question.path();
         if self.blocks() {
-            let sign = if self.path.contains('?') { '&' } else { '?' };
+            let sign = if path.contains('?') { '&' } else { '?' };
             // Writing to a String cannot fail.
             let _ = match &self.hash {
                 Some(hash) => write!(path, "{sign}hash={hash}"),
@@ -149,8 +144,9 @@ impl Entry {
             };
             let _ = write!(path, "&wait={}s", wait.as_secs());
         }
-        let method = if self.body.is_some() { "POST" } else { "GET" };
-        (method, path, self.body.clone())
+        let body = self.question.body();
+        let method = if body.is_some() { "POST" } else { "GET" };
+        (method, path, body)
     }
 
     /// What was there before, when now there is nothing, so that one may doubt it.
@@ -172,10 +168,10 @@ impl Entry {
             .hash
             .as_deref()
             .map(Into::into)
-            .filter(|_| self.waiting == Waiting::Hash);
+            .filter(|_| self.question.waiting() == Waiting::Hash);
         self.failures = 0;
         let was_failing = self.failure.take().is_some();
-        let next = match self.waiting {
+        let next = match self.question.waiting() {
             Waiting::Poll(interval) => interval,
             _ if self.blocks() || blocked => PAUSE,
             // Nothing to block on.

@@ -1,5 +1,7 @@
 //! A mesh gateway, from nothing to a plan.
 
+use std::rc::Rc;
+
 use consul::{
     ChainQuestion, Question, Registered,
     gateway::{Assembled, Gateway},
@@ -22,7 +24,9 @@ fn learned(version: &str) -> (Gateway, Assembled) {
             return (gateway, assembled);
         };
         let (body, _) = playback::answer(version, question);
-        gateway.learn(question, &body).expect("an answer");
+        gateway
+            .learn(&Rc::new(question.clone()), &body)
+            .expect("an answer");
         asked.push(question.clone());
     }
 }
@@ -88,17 +92,19 @@ fn servers_have_names_in_the_domain_that_the_agent_or_the_file_names() {
     let of = |answer: &str, given: &str| {
         let mut gateway = Gateway::new(registered.clone(), given);
         let questions = [Question::Roots, Question::Services, Question::Servers];
-        let chain = Question::Chain(ChainQuestion {
+        let chain = Question::Chain(Box::new(ChainQuestion {
             service: "mesh-gateway".to_owned(),
             ..ChainQuestion::default()
-        });
+        }));
         let all = registered.questions().into_iter().chain(questions);
         for question in all.chain([chain]) {
             let (body, _) = playback::answer("1.8.7", &question);
-            gateway.learn(&question, &body).expect("an answer");
+            gateway
+                .learn(&Rc::new(question.clone()), &body)
+                .expect("an answer");
         }
         let asks = gateway.wanted().contains(&Question::Agent);
-        let learned = gateway.learn(&Question::Agent, answer.as_bytes());
+        let learned = gateway.learn(&Rc::new(Question::Agent), answer.as_bytes());
         learned.expect("an answer");
         (asks, gateway.mesh().expect("a mesh").mesh.domain)
     };

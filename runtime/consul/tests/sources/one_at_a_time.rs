@@ -126,7 +126,7 @@ fn settle(gateway: &mut Gateway, consul: &Consul) {
         let mut again = false;
         for question in &wanted {
             let news = gateway
-                .learn(question, &consul.answer(question))
+                .learn(&Rc::new(question.clone()), &consul.answer(question))
                 .expect("an answer");
             again |= news == News::Questions;
         }
@@ -212,7 +212,7 @@ fn sidecars_under_their_usual_names_are_never_asked_for() {
         let wanted = gateway.wanted();
         for question in &wanted {
             gateway
-                .learn(question, &consul.answer(question))
+                .learn(&Rc::new(question.clone()), &consul.answer(question))
                 .expect("an answer");
         }
         asked.extend(wanted);

@@ -1,5 +1,7 @@
 //! The sidecar of `web`, from nothing to a plan.
 
+use std::rc::Rc;
+
 use consul::{
     Entries, NotYet, Question, Registered,
     sidecar::{Assembled, Sidecar},
@@ -27,7 +29,9 @@ fn learn(sidecar: &mut Sidecar, version: &str, unless: impl Fn(&Question) -> boo
             .find(|question| !asked.contains(*question) && !unless(question));
         let Some(question) = next else { return };
         let (body, index) = playback::answer(version, question);
-        sidecar.learn(question, &body, index).expect("an answer");
+        sidecar
+            .learn(&Rc::new(question.clone()), &body, index)
+            .expect("an answer");
         asked.push(question.clone());
     }
 }
@@ -252,7 +256,7 @@ fn what_is_asked_follows_from_what_is_known() {
             id: "web-1-sidecar-proxy".to_owned(),
         };
         sidecar
-            .learn(&question, alone.as_bytes(), None)
+            .learn(&Rc::new(question.clone()), alone.as_bytes(), None)
             .expect("an answer");
         assert!(
             sidecar
@@ -270,7 +274,9 @@ fn an_answer_that_is_none_changes_nothing() {
     let before = sidecar.mesh();
     for question in sidecar.wanted() {
         for body in [&b"{\"Service\":"[..], b"rpc error making call: EOF", b""] {
-            sidecar.learn(&question, body, None).expect_err("no answer");
+            sidecar
+                .learn(&Rc::new(question.clone()), body, None)
+                .expect_err("no answer");
         }
     }
     assert_eq!(sidecar.mesh(), before);
@@ -282,14 +288,16 @@ fn a_rebuilt_cluster_is_waited_for_until_its_leaf_is_there() {
     learn(&mut sidecar, "1.21", |_| false);
     let (body, index) = playback::answer("1.8.7", &Question::Roots);
     sidecar
-        .learn(&Question::Roots, &body, index)
+        .learn(&Rc::new(Question::Roots), &body, index)
         .expect("other roots");
     assert!(matches!(sidecar.mesh(), Err(NotYet::Awaits(_))));
     let leaf = Question::Leaf {
         service: "web".to_owned(),
     };
     let (body, index) = playback::answer("1.8.7", &leaf);
-    sidecar.learn(&leaf, &body, index).expect("another leaf");
+    sidecar
+        .learn(&Rc::new(leaf.clone()), &body, index)
+        .expect("another leaf");
     let assembled = sidecar.mesh().expect("the new cluster");
     assert!(assembled.mesh.trust_domain.starts_with("baf40753"));
 }
@@ -307,7 +315,7 @@ fn upstreams_that_cannot_be_run_are_refused_by_name_and_the_others_run() {
         id: "web-1-sidecar-proxy".to_owned(),
     };
     sidecar
-        .learn(&question, registration.as_bytes(), Some(1))
+        .learn(&Rc::new(question.clone()), registration.as_bytes(), Some(1))
         .expect("an answer");
     for question in sidecar.wanted() {
         let (body, index) = match &question {
@@ -318,7 +326,9 @@ fn upstreams_that_cannot_be_run_are_refused_by_name_and_the_others_run() {
             }
             other => playback::answer("1.21", other),
         };
-        sidecar.learn(&question, &body, index).expect("an answer");
+        sidecar
+            .learn(&Rc::new(question.clone()), &body, index)
+            .expect("an answer");
     }
     let assembled = sidecar.mesh().expect("a mesh");
     let refused: Vec<_> = assembled
@@ -349,7 +359,9 @@ fn upstreams_at_a_peer_and_chains_that_lead_to_one_are_refused_by_name_and_reaso
     let registration = sidecar.wanted().swap_remove(0);
     assert!(matches!(registration, Question::Registration { .. }));
     let body = playback::recorded("1.21", "agent-service-with-peers");
-    sidecar.learn(&registration, &body, Some(1)).expect("it");
+    sidecar
+        .learn(&Rc::new(registration.clone()), &body, Some(1))
+        .expect("it");
     // Nothing is asked of an upstream that cannot be run.
     let wanted = sidecar.wanted();
     assert!(!wanted.iter().any(|it| matches!(it, Question::Chain(_))));
@@ -359,7 +371,7 @@ fn upstreams_at_a_peer_and_chains_that_lead_to_one_are_refused_by_name_and_reaso
         r#""Upstreams":[{"DestinationName":"db","LocalBindPort":9290},"#,
     );
     sidecar
-        .learn(&registration, own.as_bytes(), Some(2))
+        .learn(&Rc::new(registration.clone()), own.as_bytes(), Some(2))
         .expect("it");
     for question in sidecar.wanted() {
         let body = match &question {
@@ -367,7 +379,9 @@ fn upstreams_at_a_peer_and_chains_that_lead_to_one_are_refused_by_name_and_reaso
             Question::Chain(_) => playback::recorded("1.21", "chain-with-a-peer"),
             other => playback::answer("1.21", other).0,
         };
-        sidecar.learn(&question, &body, Some(3)).expect("an answer");
+        sidecar
+            .learn(&Rc::new(question.clone()), &body, Some(3))
+            .expect("an answer");
     }
     let assembled = sidecar.mesh().expect("a mesh");
     assert_eq!(assembled.sidecar.upstreams, []);
@@ -481,7 +495,7 @@ fn an_upstream_whose_mode_changes_stays_while_its_new_chain_is_asked_for() {
         .expect("text")
         .replace("\"Mode\":\"none\"", "\"Mode\":\"remote\"");
     sidecar
-        .learn(&question, changed.as_bytes(), None)
+        .learn(&Rc::new(question.clone()), changed.as_bytes(), None)
         .expect("an answer");
     sidecar.forget();
     let asked = sidecar.wanted().into_iter().any(|question| {

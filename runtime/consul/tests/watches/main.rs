@@ -32,7 +32,7 @@ pub(crate) type Told = Rc<RefCell<Vec<String>>>;
 pub(crate) fn watch(watches: &Watches, question: &Question) -> (Watch, Told) {
     let told = Told::default();
     let into = Rc::clone(&told);
-    let watch = watches.watch(question, move |event| {
+    let watch = watches.watch(&Rc::new(question.clone()), move |event| {
         into.borrow_mut().push(match event {
             Event::Answer(_, body) => String::from_utf8_lossy(body).into_owned(),
             Event::Failed(error) => format!("failed: {error}"),
@@ -94,9 +94,9 @@ fn a_listener_may_add_and_drop_watches_its_own_among_them() {
         let (inner, all) = (Rc::clone(&kept), watches.clone());
         let told = Told::default();
         let into = Rc::clone(&told);
-        let first = watches.watch(&instances("a"), move |_| {
+        let first = watches.watch(&Rc::new(instances("a")), move |_| {
             let into = Rc::clone(&into);
-            let next = all.watch(&instances("b"), move |_| {
+            let next = all.watch(&Rc::new(instances("b")), move |_| {
                 into.borrow_mut().push("b".to_owned())
             });
             let own = std::mem::replace(&mut *inner.borrow_mut(), vec![next]);
