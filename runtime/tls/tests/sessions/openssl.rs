@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tls::{ClientContext, Error, Identity, Options, Outgoing, ServerContext, Session, Step};
@@ -123,6 +123,65 @@ fn a_megabyte_and_back() {
     end.close();
     let got = client.output();
     assert!(got == sent, "{} bytes", got.len());
+}
+
+#[test]
+fn s_client_changes_its_keys_and_asks_for_ours() {
+    let (files, root) = (Files::new(), Authority::root("root"));
+    let ours = root.leaf(TD, "db").identity();
+    let server = ServerContext::new(&ours, root.trust(), &only("TLSv1_3")).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-verify_return_error", "-connect"]);
+    command.arg(listener.local_addr().unwrap().to_string());
+    let mut client = files.start(command, &root, Some(&root.leaf(TD, "web")));
+    client.read_output();
+    let mut end = Socket::accept(&listener, &server);
+    while end.session.step() == Step::Handshaking {
+        assert!(end.read().unwrap());
+    }
+    let mut answers = String::new();
+    for (count, letter) in ["K", "k", "K", "K"].into_iter().enumerate() {
+        // A command is a read of its own.
+        client.say(&format!("{letter}\n"));
+        client.wait_for_errors("KEYUPDATE", count + 1);
+        client.say("hello\n");
+        assert_eq!(end.read_line().unwrap(), b"hello\n");
+        answers += &format!("answer {count}\n");
+        end.write(format!("answer {count}\n").as_bytes());
+    }
+    client.child.stdin = None;
+    end.close();
+    let output = String::from_utf8(client.output()).unwrap();
+    for answer in answers.lines() {
+        assert!(output.contains(answer), "{answer}: {output}");
+    }
+}
+
+#[test]
+fn s_server_changes_its_keys_and_asks_for_ours() {
+    let (files, root) = (Files::new(), Authority::root("root"));
+    let mut command = Command::new("openssl");
+    command.args(["s_server", "-accept", "127.0.0.1:0", "-Verify", "3"]);
+    let mut server = files.start(command, &root, Some(&root.leaf(TD, "db")));
+    let mut lines = BufReader::new(server.child.stdout.take().unwrap()).lines();
+    let mut next = |start: &str| {
+        let found = lines.find_map(|line| line.unwrap().strip_prefix(start).map(str::to_owned));
+        found.expect("s_server goes on")
+    };
+    let address = next("ACCEPT ").parse().unwrap();
+    let ours = root.leaf(TD, "web").identity();
+    let mut end = Socket::connect(address, &connects(&root, &ours, "db", &only("TLSv1_3")));
+    for letter in ["K", "k", "K", "K"] {
+        server.say(&format!("{letter}\n"));
+        // A command is a read of its own, and what comes by the connection is looked at behind it.
+        end.write(b"before\n");
+        next("before");
+        server.say("hello\n");
+        assert_eq!(end.read_line().unwrap(), b"hello\n");
+        end.write(b"behind\n");
+        next("behind");
+    }
 }
 
 fn connects(root: &Authority, ours: &Identity, service: &str, options: &Options) -> ClientContext {
@@ -261,15 +320,8 @@ impl Files {
         ]);
         command.arg(to.local_addr().unwrap().to_string()).args(more);
         let mut client = self.start(command, root, leaf);
-        let stdin = client.child.stdin.as_mut().unwrap();
-        stdin.write_all(b"hello\n").unwrap();
-        // It would wait for a reader before it goes on.
-        let mut stdout = client.child.stdout.take().unwrap();
-        client.reader = Some(std::thread::spawn(move || {
-            let mut output = Vec::new();
-            stdout.read_to_end(&mut output).unwrap();
-            output
-        }));
+        client.say("hello\n");
+        client.read_output();
         client
     }
 
@@ -331,6 +383,35 @@ struct OpenSsl {
 }
 
 impl OpenSsl {
+    fn say(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(line.as_bytes()).unwrap();
+    }
+
+    /// It would wait for a reader before it goes on.
+    fn read_output(&mut self) {
+        let mut stdout = self.child.stdout.take().unwrap();
+        self.reader = Some(std::thread::spawn(move || {
+            let mut output = Vec::new();
+            stdout.read_to_end(&mut output).unwrap();
+            output
+        }));
+    }
+
+    /// Waits until it has said this so many times.
+    fn wait_for_errors(&self, what: &str, times: usize) {
+        let begun = Instant::now();
+        while std::fs::read_to_string(&self.errors)
+            .unwrap()
+            .matches(what)
+            .count()
+            < times
+        {
+            assert!(begun.elapsed() < PATIENCE, "no {what}");
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits for its end and gives what it received.
     fn output(mut self) -> Vec<u8> {
         self.reader.take().unwrap().join().unwrap()
