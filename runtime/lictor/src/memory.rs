@@ -257,6 +257,8 @@ impl Memory {
                 Timer::after(next - now).await;
             }
             if self.flush(log) {
+                // Encoding takes several times what the blob has, and code that nothing else needs.
+                sys::memory::give_back();
                 budget.spend(self.start.elapsed());
             }
         }

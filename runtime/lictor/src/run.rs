@@ -55,6 +55,7 @@ const UNCONFIGURED: LogSettings = LogSettings {
 };
 
 pub(crate) fn run(arguments: &Run) -> Exit {
+    sys::memory::keep_large_apart();
     let learning = match Learning::new(arguments) {
         Ok(learning) => learning,
         Err(why) => {

@@ -1,7 +1,7 @@
 //! A cluster at work: its targets, whose turn it is, and who waits for its names.
 
 use std::{
-    cell::{Cell, Ref, RefCell},
+    cell::{Cell, OnceCell, Ref, RefCell},
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     rc::Rc,
@@ -87,21 +87,40 @@ impl UpstreamContext {
 pub(crate) struct Cluster {
     spec: RefCell<Rc<plan::Cluster>>,
     tls: RefCell<Option<Box<UpstreamContext>>>,
-    targets: RefCell<Vec<Target>>,
-    balancer: RefCell<Balancer>,
-    outliers: RefCell<Outliers>,
+    /// Nothing until it is used: a gateway has thousands, of which most never are.
+    work: OnceCell<Box<Work>>,
     /// Connections being made or open.
     connections: Cell<u32>,
     /// Of these, the ones being made.
     pending: Cell<u32>,
     /// Where connections went lately: 0 is here, others are places in the failover, from 1.
     pub(crate) active: Cell<usize>,
-    /// Open connections by target; kept only for least request.
-    loads: RefCell<BTreeMap<Address, u32>>,
     /// The Plan has it no more.
     pub(crate) removed: Cell<bool>,
+}
+
+/// What a cluster needs once it is used.
+#[derive(Debug)]
+struct Work {
+    targets: RefCell<Vec<Target>>,
+    balancer: RefCell<Balancer>,
+    outliers: RefCell<Outliers>,
+    /// Open connections by target; kept only for least request.
+    loads: RefCell<BTreeMap<Address, u32>>,
     /// Flows that wait for the first answer about its names.
-    pub(crate) waiting: RefCell<Vec<Ticket>>,
+    waiting: RefCell<Vec<Ticket>>,
+}
+
+impl Work {
+    fn new(spec: &plan::Cluster, names: &Names) -> Box<Self> {
+        Box::new(Self {
+            targets: RefCell::new(targets(spec, names)),
+            balancer: RefCell::default(),
+            outliers: RefCell::default(),
+            loads: RefCell::default(),
+            waiting: RefCell::default(),
+        })
+    }
 }
 
 impl Cluster {
@@ -110,20 +129,23 @@ impl Cluster {
         tls: Option<Box<UpstreamContext>>,
         names: &Names,
     ) -> Self {
-        let targets = targets(&spec, names);
-        Self {
+        let cluster = Self {
             spec: RefCell::new(spec),
             tls: RefCell::new(tls),
-            targets: RefCell::new(targets),
-            balancer: RefCell::default(),
-            outliers: RefCell::default(),
+            work: OnceCell::new(),
             connections: Cell::new(0),
             pending: Cell::new(0),
             active: Cell::new(0),
-            loads: RefCell::default(),
             removed: Cell::new(false),
-            waiting: RefCell::default(),
-        }
+        };
+        cluster.refresh(names);
+        cluster
+    }
+
+    /// What is needed to use it. Where hosts have names, those are looked at before this: see [`Cluster::refresh`].
+    fn work(&self) -> &Work {
+        let begin = || Work::new(&self.spec.borrow(), &Names::new());
+        self.work.get_or_init(begin)
     }
 
     /// Takes over a new description; says whether it differs.
@@ -140,7 +162,7 @@ impl Cluster {
             return false;
         }
         if spec.outlier_detection.is_none() {
-            self.outliers.take();
+            self.work.get().map(|work| work.outliers.take());
         }
         self.refresh(names);
         true
@@ -148,8 +170,15 @@ impl Cluster {
 
     /// Works the targets out anew, after a name's addresses have changed or an endpoint was left out or has returned.
     pub(crate) fn refresh(&self, names: &Names) {
-        let mut fresh = targets(&self.spec.borrow(), names);
-        let mut outliers = self.outliers.borrow_mut();
+        let spec = self.spec.borrow();
+        let Some(work) = self.work.get() else {
+            if hosts(&spec).next().is_some() {
+                self.work.get_or_init(|| Work::new(&spec, names));
+            }
+            return;
+        };
+        let mut fresh = targets(&spec, names);
+        let mut outliers = work.outliers.borrow_mut();
         if !outliers.is_empty() {
             outliers.retain(|address| fresh.iter().any(|target| target.address == *address));
             for target in &mut fresh {
@@ -158,17 +187,17 @@ impl Cluster {
                 }
             }
         }
-        *self.targets.borrow_mut() = fresh;
+        *work.targets.borrow_mut() = fresh;
     }
 
     /// Whether a connection may try another endpoint.
     pub(crate) fn has_untried(&self, tried: &Tried) -> bool {
-        !tried.is_full() && tried.count() < self.targets.borrow().len()
+        !tried.is_full() && tried.count() < self.work().targets.borrow().len()
     }
 
     /// Whether there is an endpoint that is thought to work, or that may turn out to once its name is resolved.
     pub(crate) fn is_usable(&self, names: &Names) -> bool {
-        let targets = self.targets.borrow();
+        let targets = self.work().targets.borrow();
         let healthy = |target: &Target| target.health == Health::Healthy;
         targets.iter().any(healthy)
             || targets.is_empty() && why_empty(&self.spec.borrow(), names) == NoTarget::Resolving
@@ -183,22 +212,23 @@ impl Cluster {
     ) -> Option<u32> {
         let spec = self.spec.borrow();
         let rules = spec.outlier_detection.as_ref()?;
-        let targets = self.targets.borrow();
+        let targets = self.work().targets.borrow();
         if !targets.iter().any(|known| known.address == *target) {
             return None;
         }
-        let mut outliers = self.outliers.borrow_mut();
+        let mut outliers = self.work().outliers.borrow_mut();
         outliers.failed(target, targets.len(), rules, now, chance)
     }
 
     /// The endpoints that are left out no more.
     pub(crate) fn returned(&self, now: u32) -> Vec<Address> {
-        self.outliers.borrow_mut().returned(now)
+        let work = self.work.get();
+        work.map_or_else(Vec::new, |work| work.outliers.borrow_mut().returned(now))
     }
 
     /// The tick at which the next endpoint is left out no more.
     pub(crate) fn next_return(&self) -> Option<u32> {
-        self.outliers.borrow().next_return()
+        self.work.get()?.outliers.borrow().next_return()
     }
 
     /// Makes what it takes to originate TLS as a new Plan says it, from what it takes now.
@@ -220,6 +250,11 @@ impl Cluster {
         Ref::map(self.spec.borrow(), Rc::as_ref)
     }
 
+    /// The flows that wait for the first answer about its names.
+    pub(crate) fn waiting(&self) -> &RefCell<Vec<Ticket>> {
+        &self.work().waiting
+    }
+
     /// Its name, which never changes.
     pub(crate) fn name(&self) -> Ref<'_, str> {
         Ref::map(self.spec.borrow(), |spec| spec.name.as_str())
@@ -232,7 +267,7 @@ impl Cluster {
 
     /// Whether some targets are IPv4 and some IPv6, so that a network that carries only one of them shows.
     pub(crate) fn has_both_families(&self) -> bool {
-        let targets = self.targets.borrow();
+        let targets = self.work().targets.borrow();
         let v6 = |target: &Target| target.address.inet().is_some_and(|it| it.is_ipv6());
         targets.iter().any(v6) && !targets.iter().all(v6)
     }
@@ -267,17 +302,22 @@ impl Cluster {
     /// Notes that a connection is made, TLS included.
     pub(crate) fn note_connected(&self, target: &Address) {
         self.pending.set(self.pending.get().saturating_sub(1));
-        let mut outliers = self.outliers.borrow_mut();
+        let mut outliers = self.work().outliers.borrow_mut();
         if !outliers.is_empty() {
             outliers.succeeded(target);
         }
         if matches!(self.spec.borrow().balance, Balance::LeastRequest { .. }) {
-            *self.loads.borrow_mut().entry(target.clone()).or_default() += 1;
+            *self
+                .work()
+                .loads
+                .borrow_mut()
+                .entry(target.clone())
+                .or_default() += 1;
         }
     }
 
     pub(crate) fn note_closed(&self, target: &Address) {
-        let mut loads = self.loads.borrow_mut();
+        let mut loads = self.work().loads.borrow_mut();
         if let Some(load) = loads.get_mut(target) {
             *load -= 1;
             if *load == 0 {
@@ -294,12 +334,12 @@ impl Cluster {
         chance: impl FnMut(u32) -> u32,
         names: &Names,
     ) -> Result<Address, NoTarget> {
-        let targets = self.targets.borrow();
+        let targets = self.work().targets.borrow();
         let spec = self.spec.borrow();
         if targets.is_empty() {
             return Err(why_empty(&spec, names));
         }
-        let loads = self.loads.borrow();
+        let loads = self.work().loads.borrow();
         let load = |at: usize| {
             let target = targets.get(at).map(|target| &target.address);
             target
@@ -311,10 +351,14 @@ impl Cluster {
             Balance::RingHash | Balance::Maglev => balance::client(source),
             _ => 0,
         };
-        let chosen =
-            self.balancer
-                .borrow_mut()
-                .pick(spec.balance, &targets, tried, client, load, chance);
+        let chosen = self.work().balancer.borrow_mut().pick(
+            spec.balance,
+            &targets,
+            tried,
+            client,
+            load,
+            chance,
+        );
         chosen
             .and_then(|at| targets.get(at))
             .map(|target| target.address.clone())

@@ -51,6 +51,7 @@ fn known(addresses: &[&str]) -> Resolution {
 
 fn addresses(cluster: &Cluster) -> Vec<String> {
     cluster
+        .work()
         .targets
         .borrow()
         .iter()

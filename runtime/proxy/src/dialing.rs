@@ -191,7 +191,7 @@ impl Engine {
                 }
                 Err(NoTarget::AllTried) => return self.wheel.set(ticket.index, dialing.deadline),
                 Err(NoTarget::Resolving) => {
-                    dialing.cluster.waiting.borrow_mut().push(ticket);
+                    dialing.cluster.waiting().borrow_mut().push(ticket);
                     return self.wheel.set(ticket.index, dialing.deadline);
                 }
                 Err(NoTarget::NoEndpoints) => {

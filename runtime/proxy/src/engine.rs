@@ -236,7 +236,7 @@ impl Engine {
             .collect();
         for cluster in concerned {
             cluster.refresh(&self.table.names);
-            for ticket in cluster.waiting.take() {
+            for ticket in cluster.waiting().take() {
                 self.dial_on(ticket);
             }
         }
