@@ -18,7 +18,7 @@ use consul::{
 use dial::Resolver;
 use plan::Plan;
 use proxy::Clock;
-use smol::{LocalExecutor, Timer, future};
+use smol::{LocalExecutor, Timer, channel, future};
 
 use crate::{
     admin::Metric,
@@ -220,17 +220,24 @@ impl Learning {
         let (Some(proxy), Some(watches)) = (self.proxies.get(index), self.watches.get()) else {
             return;
         };
+        let (told, fared) = channel::bounded(1);
         let register = async {
             if let Some(register) = &proxy.wanted.register {
                 register
                     .keep(watches, watches.client().node(), |fare| {
-                        proxy.fares(&fare, log)
+                        proxy.fares(&fare, log);
+                        // Once is enough.
+                        let _ = told.try_send(());
                     })
                     .await;
             }
             future::pending().await
         };
         let follow = async {
+            // What is not registered yet would be told as missing; what cannot be may be there already.
+            if proxy.wanted.register.is_some() {
+                let _ = fared.recv().await;
+            }
             let domain = self.domain.borrow().clone();
             let source = proxy.source(watches.client(), &domain, log, turned).await;
             proxy.follow(source, watches, log, apply, turned).await;
