@@ -21,6 +21,7 @@ mod ground;
 mod outages;
 mod reaching;
 mod registered;
+mod registered_from_files;
 mod rights;
 mod sidecars;
 mod wan_federation;

@@ -188,7 +188,7 @@ fn what_does_not_go_together_is_refused() {
                 "--address",
                 "127.0.0.1:1",
             ],
-            "goes with --gateway mesh",
+            "--address goes with --gateway mesh",
         ),
         (
             &[

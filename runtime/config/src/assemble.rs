@@ -14,6 +14,7 @@ use crate::runtime::{only, runtime};
 use crate::settings::Settings;
 use crate::sidecar::{Around, runnable};
 use crate::stanza::IntentionPolicy;
+use crate::told::definitions;
 use crate::trust::trust;
 
 pub(crate) fn assemble(
@@ -75,6 +76,7 @@ pub(crate) fn assemble(
         sidecar_registrations: runnable.registrations,
         not_run: runnable.not_run,
         services,
+        definitions: definitions(&raw.told, files),
         entries,
         runtime,
         consul,

@@ -12,6 +12,8 @@ use crate::value::{Data, Object, Span, Value};
 #[derive(Debug, Default)]
 pub(crate) struct Raw {
     pub(crate) services: Vec<ServiceDefinition>,
+    /// The same as they stand in the file.
+    pub(crate) told: Vec<Value>,
     pub(crate) entries: Vec<ConfigEntry>,
     pub(crate) stanzas: Vec<Stanza>,
 }
@@ -22,6 +24,7 @@ const TOP_KEYS: [&str; 5] = ["service", "services", "config_entries", "lictor", 
 impl Raw {
     pub(crate) fn append(&mut self, mut other: Self) {
         self.services.append(&mut other.services);
+        self.told.append(&mut other.told);
         self.entries.append(&mut other.entries);
         self.stanzas.append(&mut other.stanzas);
     }
@@ -54,6 +57,7 @@ impl Raw {
                 "service" | "services" => {
                     let services: Option<Vec<ServiceDefinition>> = Read::read(&entry.value, &at);
                     self.services.extend(services.unwrap_or_default());
+                    self.told.push(entry.value.clone());
                 }
                 "lictor" => {
                     let stanzas: Option<Vec<Stanza>> = Read::read(&entry.value, &at);

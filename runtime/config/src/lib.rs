@@ -54,6 +54,7 @@ mod splitter;
 mod stanza;
 mod suggest;
 mod template;
+mod told;
 mod trust;
 mod value;
 mod yaml;
@@ -98,6 +99,7 @@ pub use settings::{
 pub use splitter::{Percent, ServiceRouter, ServiceSplit, ServiceSplitter};
 pub use stanza::{BalancePolicy, LogFormat, LogLevel};
 pub use template::{InterfaceAddress, fill_template, is_template};
+pub use told::Definition;
 pub use trust::{Material, Origin};
 pub use value::{Data, Entry, Object, Span, Value};
 pub use yaml::parse_yaml;

@@ -14,6 +14,7 @@ use crate::fields::Place;
 use crate::mode::{ModeDecision, gateway_mode};
 use crate::service::{ProxySettings, ServiceDefinition, Upstream};
 use crate::stanza::{LogFormat, LogLevel};
+use crate::told::Definition;
 use crate::trust::Origin;
 
 /// What the files say.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub not_run: Vec<Note>,
     /// The other services, in the order of the files.
     pub services: Vec<ServiceDefinition>,
+    /// Those of them that have a sidecar, as a local agent is told them.
+    pub definitions: Vec<Definition>,
     /// The config entries.
     pub entries: ConfigEntries,
     /// How the process runs.

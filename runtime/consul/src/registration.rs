@@ -31,6 +31,8 @@ pub struct Registration {
     definition: String,
     /// The check that an agent makes, in JSON.
     check: String,
+    /// All that an agent is told instead, in JSON.
+    whole: Option<String>,
 }
 
 /// Whether a proxy of the catalog runs.
@@ -122,6 +124,7 @@ impl MeshGateway {
             address: lan,
             definition,
             check,
+            whole: None,
         }
     }
 }
@@ -154,6 +157,19 @@ impl Bind {
 }
 
 impl Registration {
+    /// A service with a sidecar of its own, by the whole request to an agent.
+    #[must_use]
+    pub fn of_service(id: &str, name: &str, body: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            address: String::new(),
+            definition: String::new(),
+            check: String::new(),
+            whole: Some(body.to_owned()),
+        }
+    }
+
     /// The ID of the service.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -209,6 +225,9 @@ impl Registration {
     }
 
     fn for_agent(&self) -> String {
+        if let Some(whole) = &self.whole {
+            return whole.clone();
+        }
         format!(
             r#"{{"ID":{},"Name":{}{},"Check":{}}}"#,
             quoted(&self.id),
@@ -276,8 +295,12 @@ impl Registration {
         let gone = Rc::new(gone);
         let this = Rc::new(self.clone());
         let question = match node {
+            // A sidecar goes with its service, and may be gone alone.
             None => Question::Registration {
-                id: self.id.clone(),
+                id: match self.whole {
+                    Some(_) => rights::sidecar(&self.id),
+                    None => self.id.clone(),
+                },
             },
             Some(node) => Question::NodeChecks {
                 node: node.to_owned(),

@@ -102,9 +102,14 @@ pub(crate) struct Run {
     #[argh(option, arg_name = "KIND")]
     pub(crate) gateway: Option<String>,
 
-    /// with --gateway: register it at the local agent, and keep it registered
+    /// register at the local agent, and keep registered: with --gateway the gateway, with --sidecar-for the service, as FILE
+    /// defines it, and its sidecar
     #[argh(switch)]
     pub(crate) register: bool,
+
+    /// with --register: take it away at the end
+    #[argh(switch)]
+    pub(crate) deregister: bool,
 
     /// with --register: the name of the service; mesh-gateway unless given
     #[argh(option, arg_name = "NAME")]

@@ -25,6 +25,8 @@ pub(crate) struct Job {
     pub(crate) consul: Option<ConsulSettings>,
     /// The datacenter the files speak of; empty where it is not known.
     pub(crate) datacenter: String,
+    /// Services to register, with their sidecars.
+    pub(crate) definitions: Vec<config::Definition>,
     /// The domain of the names of Consul's servers, as the files say it; empty where there is none.
     pub(crate) domain: String,
 }
@@ -97,6 +99,7 @@ impl Job {
             origins: settings.origins,
             consul: settings.consul,
             datacenter: settings.mesh.datacenter,
+            definitions: settings.definitions,
             domain: settings.mesh.domain,
         })
     }
@@ -126,6 +129,7 @@ impl Job {
             origins: Vec::new(),
             consul: None,
             datacenter: String::new(),
+            definitions: Vec::new(),
             domain: String::new(),
         }
     }

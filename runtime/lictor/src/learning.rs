@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::{ConsulSettings, LogLevel};
+use config::{ConsulSettings, Definition, LogLevel};
 use consul::{
     Assembled, Client, Entries, Follower, NotYet, Notice, Source, Watches, gateway::Gateway,
     registration::Fare, sidecar::Sidecar,
@@ -50,6 +50,8 @@ pub(crate) struct Learning {
     settings: RefCell<consul::Settings>,
     /// The domain of the names of Consul's servers, as the files say it.
     domain: RefCell<String>,
+    /// Whether what was registered is taken away at the end.
+    deregisters: Cell<bool>,
     watches: OnceCell<Watches>,
     clock: OnceCell<Clock>,
     /// What the files say.
@@ -99,6 +101,7 @@ impl Learning {
             proxies: proxies.collect(),
             settings: RefCell::default(),
             domain: RefCell::default(),
+            deregisters: Cell::new(false),
             watches: OnceCell::new(),
             clock: OnceCell::new(),
             local: RefCell::default(),
@@ -115,9 +118,17 @@ impl Learning {
         arguments: &Run,
         given: Option<&ConsulSettings>,
         domain: &str,
+        definitions: &[Definition],
     ) -> Result<(), String> {
         if self.count() > 0 {
             let settings = wanted::settings(arguments, given).map_err(|error| error.to_string())?;
+            if arguments.register && !arguments.sidecar_for.is_empty() {
+                if settings.node.is_some() {
+                    return Err("--register: a service is registered at a local agent, which makes its checks".to_owned());
+                }
+                wanted::take_definitions(self.proxies.iter().map(|it| &it.wanted), definitions)?;
+            }
+            self.deregisters.set(arguments.deregister);
             self.settings.replace(settings);
             domain.clone_into(&mut self.domain.borrow_mut());
         }
@@ -222,7 +233,7 @@ impl Learning {
         };
         let (told, fared) = channel::bounded(1);
         let register = async {
-            if let Some(register) = &proxy.wanted.register {
+            if let Some(register) = proxy.wanted.register.get() {
                 register
                     .keep(watches, watches.client().node(), |fare| {
                         proxy.fares(&fare, log);
@@ -235,7 +246,7 @@ impl Learning {
         };
         let follow = async {
             // What is not registered yet would be told as missing; what cannot be may be there already.
-            if proxy.wanted.register.is_some() {
+            if proxy.wanted.register.get().is_some() {
                 let _ = fared.recv().await;
             }
             let domain = self.domain.borrow().clone();
@@ -259,20 +270,20 @@ impl Learning {
         }
     }
 
-    /// Says that the proxies end, where no agent finds out.
+    /// Says that the proxies end, where no agent finds out, or takes their registrations away if told to.
     pub(crate) async fn leave(&self) {
         let Some(client) = self.watches.get().map(Watches::client) else {
             return;
         };
-        let Some(node) = client.node() else {
-            return;
-        };
         let all = async {
-            for proxy in &self.proxies {
-                if let Some(register) = &proxy.wanted.register {
-                    // The end does not wait for who cannot be told.
-                    let _ = register.leave(client, node).await;
-                }
+            let registered = self.proxies.iter().map(|proxy| &proxy.wanted.register);
+            for register in registered.filter_map(OnceCell::get) {
+                // The end does not wait for who cannot be told.
+                let _ = match client.node() {
+                    Some(node) => register.leave(client, node).await,
+                    None if self.deregisters.get() => register.end(client).await,
+                    None => Ok(()),
+                };
             }
         };
         let late = async {

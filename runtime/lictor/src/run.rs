@@ -118,7 +118,12 @@ fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
             }
         },
     };
-    if let Err(why) = learning.find_consul(arguments, job.consul.as_ref(), &job.domain) {
+    if let Err(why) = learning.find_consul(
+        arguments,
+        job.consul.as_ref(),
+        &job.domain,
+        &job.definitions,
+    ) {
         eprintln!("lictor: {why}");
         return Ok(Exit::Config);
     }

@@ -4,12 +4,13 @@
 //! environment, so that one command line can take the place of the other.
 
 use std::{
+    cell::OnceCell,
     env, fs,
     net::{IpAddr, SocketAddr, UdpSocket},
     time::Duration,
 };
 
-use config::ConsulSettings;
+use config::{ConsulSettings, Definition};
 use consul::{
     Address, Client, Question, Registered, Request, Settings, TlsFiles, TokenSource,
     answers::{catalog, service::Service},
@@ -40,7 +41,7 @@ pub(crate) struct Wanted {
     /// What it is called in the log.
     pub(crate) name: String,
     /// What is to be registered at the agent first.
-    pub(crate) register: Option<Registration>,
+    pub(crate) register: OnceCell<Registration>,
 }
 
 /// What a proxy is.
@@ -74,7 +75,7 @@ pub(crate) fn proxies(arguments: &Run) -> Result<Vec<Wanted>, String> {
             role: Role::Sidecar,
             which: Which::For(service.clone()),
             name: service.clone(),
-            register: None,
+            register: OnceCell::new(),
         });
     }
     let role = match arguments.gateway.as_deref() {
@@ -92,13 +93,13 @@ pub(crate) fn proxies(arguments: &Run) -> Result<Vec<Wanted>, String> {
             role,
             which: Which::Id(id.clone()),
             name: id,
-            register,
+            register: register.map(OnceCell::from).unwrap_or_default(),
         }),
         (None, Role::Gateway) => wanted.push(Wanted {
             role,
             which: Which::OnlyGateway,
             name: MESH_GATEWAY.to_owned(),
-            register: None,
+            register: OnceCell::new(),
         }),
         (None, Role::Sidecar) => {}
     }
@@ -109,6 +110,7 @@ pub(crate) fn proxies(arguments: &Run) -> Result<Vec<Wanted>, String> {
 fn registration(arguments: &Run, role: Role) -> Result<Option<Registration>, String> {
     let Run {
         register,
+        deregister,
         service,
         address,
         wan_address,
@@ -116,24 +118,29 @@ fn registration(arguments: &Run, role: Role) -> Result<Option<Registration>, Str
         expose_servers,
         ..
     } = arguments;
+    let of_gateway = [
+        ("--service", service.is_some()),
+        ("--address", address.is_some()),
+        ("--wan-address", wan_address.is_some()),
+        ("--bind-address", !bind_address.is_empty()),
+        ("--expose-servers", *expose_servers),
+    ];
+    let alone = of_gateway.iter().find(|(_, given)| *given);
     if !register {
-        let alone = [
-            ("--service", service.is_some()),
-            ("--address", address.is_some()),
-            ("--wan-address", wan_address.is_some()),
-            ("--bind-address", !bind_address.is_empty()),
-            ("--expose-servers", *expose_servers),
-        ];
-        return match alone.iter().find(|(_, given)| *given) {
-            Some((flag, _)) => Err(format!("{flag} goes with --register")),
+        let flag = alone.map(|(flag, _)| *flag);
+        return match flag.or(deregister.then_some("--deregister")) {
+            Some(flag) => Err(format!("{flag} goes with --register")),
             None => Ok(None),
         };
     }
     if role != Role::Gateway {
-        return Err(
-            "--register goes with --gateway mesh; a sidecar is registered with its service"
-                .to_owned(),
-        );
+        return match (alone, arguments.sidecar_for.is_empty()) {
+            (Some((flag, _)), _) => Err(format!("{flag} goes with --gateway mesh")),
+            (None, true) => {
+                Err("--register goes with --gateway mesh, or with --sidecar-for".to_owned())
+            }
+            (None, false) => Ok(None),
+        };
     }
     let address = address
         .as_deref()
@@ -263,6 +270,28 @@ pub(crate) fn listing(client: &Client) -> String {
         }
         .path(),
     }
+}
+
+/// Takes what is to be registered of sidecars' services from the files.
+///
+/// # Errors
+/// Which service no file defines.
+pub(crate) fn take_definitions<'a>(
+    mut wanted: impl Iterator<Item = &'a Wanted>,
+    definitions: &[Definition],
+) -> Result<(), String> {
+    wanted.try_for_each(|wanted| {
+        let Which::For(id) = &wanted.which else {
+            return Ok(());
+        };
+        let found = definitions.iter().find(|it| it.id == *id);
+        let found = found.ok_or_else(|| {
+            format!("--register: no file defines a service {id} with connect {{ sidecar_service {{ }} }}")
+        })?;
+        let registration = Registration::of_service(id, &found.name, found.body.expose());
+        wanted.register.get_or_init(|| registration);
+        Ok(())
+    })
 }
 
 impl Wanted {

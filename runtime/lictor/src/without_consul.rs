@@ -23,6 +23,7 @@ impl Learning {
             || arguments.proxy_id.is_some()
             || arguments.gateway.is_some()
             || arguments.register
+            || arguments.deregister
             || arguments.service.is_some()
             || arguments.address.is_some()
             || arguments.wan_address.is_some()
@@ -43,6 +44,7 @@ impl Learning {
         _: &Run,
         _: Option<&ConsulSettings>,
         _: &str,
+        _: &[config::Definition],
     ) -> Result<(), String> {
         Ok(())
     }

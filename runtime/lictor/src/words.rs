@@ -30,7 +30,7 @@ pub(crate) fn ours(arguments: Vec<String>) -> Result<Vec<String>, String> {
             return Err(format!("-{name} of consul connect envoy: {instead}"));
         }
         // In Go a switch may say that it is off.
-        let switch = matches!(name, "register" | "expose-servers");
+        let switch = matches!(name, "register" | "deregister" | "expose-servers");
         match value {
             Some("false") if switch => {}
             Some("true") if switch => words.push(format!("--{name}")),

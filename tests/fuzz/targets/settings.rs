@@ -68,6 +68,16 @@ fuzz_target!(|text: &str| {
             for (_, _, mode) in settings.upstreams() {
                 assert_ne!(mode.mode, config::GatewayMode::Unset);
             }
+            for definition in &settings.definitions {
+                let body = definition.body.expose();
+                let read = serde_json::from_str::<serde_json::Value>(body);
+                // Numbers too large for serde_json are JSON all the same.
+                assert!(
+                    read.is_ok_and(|it| it.is_object()) || body.contains(['e', 'E']),
+                    "{body}"
+                );
+                assert!(!body.contains(TOKEN) || told_elsewhere(text));
+            }
             for service in &settings.services {
                 let token = service.token.as_ref().map_or("", |token| token.reveal());
                 assert!(
