@@ -77,7 +77,14 @@ fn who_is_denied_is_told_so_by_an_alert() {
     let public = api.listener("public_listener");
     let leaf = mesh.leaf("web", "dc1");
     for version in ["-tls1_2", "-tls1_3"] {
-        let output = client_with(&[version], &mesh, Some(&leaf), public, "api.test", b"hello");
+        let output = client_with(
+            &[version],
+            &mesh,
+            Some(&leaf),
+            public,
+            "api.test",
+            b"hello\n",
+        );
         let said = String::from_utf8_lossy(&output.stderr);
         // RFC 8446 section 6.2: access_denied is 49.
         let alert = "alert access denied";

@@ -10,7 +10,7 @@
 use std::{fmt, io, os::fd::OwnedFd, path::Path, rc::Rc, time::Duration};
 
 use crate::tls::Outgoing;
-use plan::{Address, balance::Tried};
+use plan::{Address, Inspect, balance::Tried};
 use sys::{
     epoll::{Event as Readiness, Interest},
     socket::{self, Moved, TcpOptions},
@@ -55,7 +55,7 @@ impl Engine {
         // One read stops at a ClientHello's longest; what else had come is no new event.
         let client_ready = match &flow.stage {
             Stage::Greeting(greeting) => greeting.awaited,
-            _ => false,
+            _ => secured.more,
         };
         if secured.client.is_none() && !self.watch_client(ticket) {
             return;
@@ -223,7 +223,11 @@ impl Engine {
             return true;
         };
         let options = tcp_options(&self.options.tcp, &dialing.cluster);
-        let started = connect(&target, &options).and_then(|socket| {
+        // A ClientHello, ours or the client's, is answered before anything else is sent.
+        let greets = dialing.secured.upstream.is_some()
+            || (dialing.secured.client.is_none()
+                && flow.listener.inspect.get() == Inspect::ClientHello);
+        let started = connect(&target, &options, greets).and_then(|socket| {
             let Some(socket) = socket else {
                 return Ok(None);
             };
@@ -405,6 +409,7 @@ impl Engine {
                 server_name,
                 secured,
                 unsent: rest,
+                more: false,
                 client_ready,
                 client_hung_up,
             };
@@ -418,10 +423,12 @@ impl Engine {
             client_tls: secured.client,
             upstream_tls: None,
             out: rest,
+            tickets: secured.tickets,
             back: secured.unsent,
             carried: sent as u64,
             client_ready,
             client_hung_up,
+            upstream_ready: false,
         };
         self.relay(ticket, start);
     }
@@ -475,8 +482,9 @@ impl Engine {
 }
 
 /// Starts to connect; `None` while the queue of a unix socket is full.
-fn connect(target: &Address, options: &TcpOptions) -> io::Result<Option<OwnedFd>> {
+fn connect(target: &Address, options: &TcpOptions, greets: bool) -> io::Result<Option<OwnedFd>> {
     match target {
+        Address::Inet(address) if greets => socket::connect_to_send(*address, options).map(Some),
         Address::Inet(address) => socket::connect(*address, options).map(Some),
         Address::Unix(path) => unix::connect(Path::new(&**path)),
     }

@@ -53,25 +53,27 @@ pub(crate) enum Broken {
 }
 
 #[derive(Debug, Default)]
-enum Held {
+pub(crate) enum Held {
     #[default]
     Nothing,
     /// Bytes that the destination had no room for, from `at` on.
     Bytes(Box<Leftover>),
+    /// TLS's bytes that nobody waits for: they go in front of the next that are sent.
+    Front(Box<Leftover>),
     /// The flow splices.
     Pipe(Box<Pipe>),
 }
 
 #[derive(Debug)]
-struct Leftover {
-    bytes: Vec<u8>,
+pub(crate) struct Leftover {
+    pub(crate) bytes: Vec<u8>,
     at: usize,
 }
 
 /// The state of one direction.
 #[derive(Debug, Default)]
 pub(crate) struct Half {
-    held: Held,
+    pub(crate) held: Held,
     /// Bytes given to the destination.
     pub(crate) carried: u64,
     /// Bytes in large reads in a row, up to `EAGER_BYTES`.
@@ -91,7 +93,30 @@ pub(crate) struct Half {
 impl Half {
     /// Whether bytes wait for room.
     pub(crate) fn holds(&self) -> bool {
-        !matches!(self.held, Held::Nothing)
+        !matches!(self.held, Held::Nothing | Held::Front(_))
+    }
+
+    /// Keeps bytes until there are others to send, in a direction that is new.
+    pub(crate) fn put_in_front(&mut self, bytes: Vec<u8>, reserve: &mut Reserve) {
+        if !bytes.is_empty() {
+            reserve.note_held(bytes.len());
+            self.held = Held::Front(Box::new(Leftover { bytes, at: 0 }));
+        }
+    }
+
+    /// What was put in front is to go now; false if there is nothing.
+    pub(crate) fn hurry(&mut self) -> bool {
+        match std::mem::take(&mut self.held) {
+            Held::Front(front) => {
+                self.held = Held::Bytes(front);
+                self.blocked = true;
+            }
+            held => {
+                self.held = held;
+                return false;
+            }
+        }
+        true
     }
 
     /// Keeps bytes that are to go before any that are read later; behind those that are held already.
@@ -99,12 +124,13 @@ impl Half {
         if bytes.is_empty() {
             return;
         }
+        self.hurry();
         self.blocked = true;
         reserve.note_held(bytes.len());
         match &mut self.held {
             Held::Bytes(leftover) => leftover.bytes.extend(bytes),
             // A flow that splices has no bytes of ours: nothing is put before what is in its pipe.
-            Held::Nothing | Held::Pipe(_) => {
+            Held::Nothing | Held::Front(_) | Held::Pipe(_) => {
                 self.held = Held::Bytes(Box::new(Leftover { bytes, at: 0 }));
             }
         }
@@ -152,7 +178,7 @@ impl Half {
         reserve: &mut Reserve,
     ) -> Result<bool, Broken> {
         match &mut self.held {
-            Held::Nothing => {}
+            Held::Nothing | Held::Front(_) => {}
             Held::Bytes(leftover) => {
                 while let Some(rest) = leftover
                     .bytes
@@ -292,7 +318,9 @@ impl Half {
     pub(crate) fn release(&mut self, reserve: &mut Reserve) {
         match std::mem::take(&mut self.held) {
             Held::Nothing => {}
-            Held::Bytes(leftover) => reserve.note_released(leftover.bytes.len()),
+            Held::Bytes(leftover) | Held::Front(leftover) => {
+                reserve.note_released(leftover.bytes.len());
+            }
             Held::Pipe(pipe) => reserve.give_back(*pipe),
         }
     }

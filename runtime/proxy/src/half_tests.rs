@@ -151,7 +151,7 @@ fn a_receiver_that_does_not_read_blocks_the_flow_and_bounds_what_is_held() {
     assert!(bench.half.blocked);
     let held = match &bench.half.held {
         Held::Nothing => 0,
-        Held::Bytes(leftover) => leftover.bytes.len(),
+        Held::Bytes(leftover) | Held::Front(leftover) => leftover.bytes.len(),
         Held::Pipe(pipe) => pipe.held(),
     };
     assert!(held <= 2 * 1024 * 1024, "{held}");
@@ -178,4 +178,44 @@ fn a_reset_is_told_by_its_side() {
     drop(std::mem::replace(&mut bench.receiver, pair().0));
     bench.sender.write_all(b"x").unwrap();
     assert!(matches!(bench.pump(), Err(Broken::Destination)));
+}
+
+#[test]
+fn what_nobody_waits_for_goes_in_front_of_the_next() {
+    let mut bench = Bench::new();
+    let pump = |bench: &mut Bench| {
+        let ends = crate::half_tls::Ends {
+            source: None,
+            destination: None,
+        };
+        let (source, destination) = (bench.source.as_fd(), bench.destination.as_fd());
+        let reserve = &mut bench.reserve;
+        (bench.half)
+            .pump_tls(source, destination, ends, reserve, &mut Default::default())
+            .unwrap()
+    };
+    bench
+        .half
+        .put_in_front(b"ticket ".to_vec(), &mut bench.reserve);
+    assert_eq!(pump(&mut bench), Turn::Idle);
+    assert!(bench.read().is_empty() && !bench.half.holds());
+    bench.sender.write_all(b"data").unwrap();
+    assert_eq!(pump(&mut bench), Turn::Idle);
+    assert_eq!(bench.read(), b"ticket data");
+    assert!(!bench.half.hurry());
+
+    // Where nothing comes, it can be hurried; and what must go takes it along.
+    bench
+        .half
+        .put_in_front(b"finished ".to_vec(), &mut bench.reserve);
+    assert!(bench.half.hurry());
+    assert_eq!(pump(&mut bench), Turn::Idle);
+    assert_eq!(bench.read(), b"finished ");
+    bench
+        .half
+        .put_in_front(b"ticket ".to_vec(), &mut bench.reserve);
+    bench.half.hold(b"alert".to_vec(), &mut bench.reserve);
+    assert_eq!(pump(&mut bench), Turn::Idle);
+    assert_eq!(bench.read(), b"ticket alert");
+    assert!(bench.reserve.has_room());
 }

@@ -10,7 +10,7 @@ use crate::tls::{Outgoing, Session, Step};
 use sys::socket::{self, Moved};
 
 use crate::{
-    half::{Broken, Half, Turn},
+    half::{Broken, Half, Held, Turn},
     reserve::Reserve,
 };
 
@@ -158,6 +158,18 @@ impl Half {
         if made.is_empty() {
             return Ok(());
         }
+        let joined;
+        let made = match std::mem::take(&mut self.held) {
+            Held::Front(front) => {
+                joined = [front.bytes.as_slice(), made].concat();
+                reserve.note_released(front.bytes.len());
+                &joined
+            }
+            held => {
+                self.held = held;
+                made
+            }
+        };
         let sent = match socket::send(destination, made).map_err(|_| Broken::Destination)? {
             Moved::Bytes(sent) => sent,
             Moved::WouldBlock | Moved::End => 0,

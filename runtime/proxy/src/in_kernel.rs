@@ -39,6 +39,9 @@ impl Engine {
             return true;
         }
         let (client, upstream) = (flow.client.as_fd(), upstream.as_fd());
+        // Behind them come records of the kernel's.
+        out.hurry();
+        back.hurry();
         // A side that is broken is found out by the relay.
         let empty = out.give_held(upstream, &mut self.reserve).unwrap_or(false)
             && back.give_held(client, &mut self.reserve).unwrap_or(false);

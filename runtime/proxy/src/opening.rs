@@ -41,6 +41,10 @@ impl Engine {
             }
             None => return,
         };
+        // Who was not awaited is watched from now on, and its next bytes will be told.
+        let awaited = self.flows.get_mut(ticket).is_some_and(
+            |flow| matches!(&flow.stage, Stage::Greeting(greeting) if greeting.awaited),
+        );
         if !self.watch_client(ticket) {
             return;
         }
@@ -52,13 +56,14 @@ impl Engine {
             session,
             unsent: Vec::new(),
             cluster,
+            more: false,
         }));
         let deadline = self
             .now
             .saturating_add(ticks(self.options.client_hello_timeout));
         self.wheel.set(ticket.index, deadline);
-        if self.open_on(ticket, &mut hello) {
-            self.read_opening(ticket);
+        if self.open_on(ticket, &mut hello) && awaited {
+            self.read_opening(ticket, true);
         }
     }
 
@@ -79,14 +84,17 @@ impl Engine {
                 format_args!("reset in the middle of TLS"),
             );
         }
-        self.read_opening(ticket);
+        if event.readable() {
+            self.read_opening(ticket, event.hung_up());
+        }
     }
 
-    fn read_opening(&mut self, ticket: Ticket) {
+    /// Reads until there is nothing; as a rule a read that is short has told so, and more will be another event.
+    fn read_opening(&mut self, ticket: Ticket, to_the_end: bool) {
         loop {
             let Some(Flow {
                 client,
-                stage: Stage::Opening(_),
+                stage: Stage::Opening(opening),
                 ..
             }) = self.flows.get_mut(ticket)
             else {
@@ -103,7 +111,9 @@ impl Engine {
                     return self.refuse(ticket, Cause::ClientGone, detail);
                 }
             };
-            if !self.open_on(ticket, flight.get_mut(..count).unwrap_or_default()) {
+            opening.more = to_the_end || count == FLIGHT_BYTES;
+            let more = opening.more;
+            if !self.open_on(ticket, flight.get_mut(..count).unwrap_or_default()) || !more {
                 return;
             }
         }
@@ -122,8 +132,10 @@ impl Engine {
         let mut wire = Outgoing::new();
         let step = opening.session.receive(bytes, &mut wire, &mut |_| {});
         opening.unsent.extend_from_slice(wire.bytes());
-        // A client that is gone is found out by the next read.
-        let _ = flush(&mut opening.unsent, client);
+        if !opening.session.has_tickets_last() {
+            // A client that is gone is found out by the next read.
+            let _ = flush(&mut opening.unsent, client);
+        }
         match step {
             Ok(Step::Handshaking) => return true,
             // A client with nothing to say may have said so already; it can still want to hear.
@@ -160,6 +172,7 @@ impl Engine {
             mut session,
             mut unsent,
             cluster,
+            more,
         } = *opening;
         let (mut early, mut wire) = (Vec::new(), Outgoing::new());
         // What has come behind the handshake.
@@ -173,9 +186,15 @@ impl Engine {
             return self.refuse(ticket, Cause::TlsHandshake, format_args!("{error}"));
         }
         let name = flow.server_name.clone().unwrap_or_default();
+        let tickets = match session.has_tickets_last() {
+            true => std::mem::take(&mut unsent),
+            false => Vec::new(),
+        };
         let secured = Secured {
             client: Some(Box::new(session)),
             unsent,
+            tickets,
+            more,
             ..Secured::default()
         };
         self.dial(ticket, cluster, &name, early, secured);

@@ -84,7 +84,12 @@ impl Engine {
         let (mut out, mut back) = (Half::default(), Half::default());
         out.carried = start.carried;
         out.hung_up = start.client_hung_up;
-        out.hold(start.out, &mut self.reserve);
+        if upstream_tls.is_some() {
+            out.put_in_front(start.out, &mut self.reserve);
+        } else {
+            out.hold(start.out, &mut self.reserve);
+        }
+        back.put_in_front(start.tickets, &mut self.reserve);
         back.hold(start.back, &mut self.reserve);
         // Said along with the handshake: no read will tell it again.
         let said_all = |tls: &Option<Box<Session>>| {
@@ -109,9 +114,13 @@ impl Engine {
         }
         let timed =
             cluster.spec().traffic == Traffic::Service && !self.options.idle_timeout.is_zero();
-        // Bytes may wait that no event will tell of: with TLS, or behind what the upstream had no room for.
-        let secured = client_tls.is_some() || upstream_tls.is_some();
-        let (pump_out, pump_back) = (secured || start.client_ready, secured || back.holds());
+        // Bytes that wait and that no event will tell of, or an end.
+        #[cfg(feature = "ktls")]
+        let unread = self.options.kernel_tls;
+        #[cfg(not(feature = "ktls"))]
+        let unread = false;
+        let pump_out = unread || start.client_ready || out.hung_up || out.ended;
+        let pump_back = unread || start.upstream_ready || back.ended || back.holds();
         flow.stage = Stage::Relaying(Relaying {
             upstream,
             target,
@@ -136,6 +145,10 @@ impl Engine {
             return;
         }
         if pump_out {
+            self.pump(ticket, Direction::Out);
+        }
+        // The end of our handshake, if the client had nothing to go with it.
+        if self.half(ticket, Direction::Out).is_some_and(Half::hurry) {
             self.pump(ticket, Direction::Out);
         }
         if pump_back {
@@ -331,8 +344,10 @@ pub(crate) struct Start {
     pub(crate) server_name: Box<str>,
     pub(crate) client_tls: Option<Box<Session>>,
     pub(crate) upstream_tls: Option<Box<Session>>,
-    /// What the upstream has not taken yet.
+    /// What the upstream has not taken yet; with TLS, to be sent together with what the client has sent.
     pub(crate) out: Vec<u8>,
+    /// What can wait until there is something for the client.
+    pub(crate) tickets: Vec<u8>,
     /// What the client has not taken yet.
     pub(crate) back: Vec<u8>,
     /// Bytes that the upstream has taken.
@@ -340,6 +355,8 @@ pub(crate) struct Start {
     /// The client had an event meanwhile.
     pub(crate) client_ready: bool,
     pub(crate) client_hung_up: bool,
+    /// More of the upstream's may wait than was read.
+    pub(crate) upstream_ready: bool,
 }
 
 impl Relaying {

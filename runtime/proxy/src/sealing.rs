@@ -49,6 +49,9 @@ impl Engine {
         if event.writable() && flush(unsent, &upstream.socket).is_err() {
             return self.seal_failed(ticket, Blame::Silence, format_args!("{target} reset TLS"));
         }
+        if !event.readable() {
+            return;
+        }
         loop {
             let Some(Flow {
                 stage: Stage::Sealing(sealing),
@@ -69,7 +72,10 @@ impl Engine {
                     return self.seal_failed(ticket, Blame::Silence, detail);
                 }
             };
-            if !self.seal_on(ticket, flight.get_mut(..count).unwrap_or_default()) {
+            // After a read that is short there is nothing: more will be another event.
+            let more = event.hung_up() || count == FLIGHT_BYTES;
+            sealing.more = more;
+            if !self.seal_on(ticket, flight.get_mut(..count).unwrap_or_default()) || !more {
                 return;
             }
         }
@@ -97,10 +103,13 @@ impl Engine {
         let mut wire = Outgoing::new();
         let step = session.receive(bytes, &mut wire, &mut |_| {});
         unsent.extend_from_slice(wire.bytes());
-        let sent = flush(unsent, &upstream.socket);
-        match (step, sent) {
-            (Ok(Step::Handshaking), Ok(())) => return true,
-            (Ok(Step::Established | Step::PeerClosed), Ok(())) => self.sealed(ticket),
+        // What ends the handshake goes together with what the client has sent.
+        if matches!(step, Ok(Step::Established | Step::PeerClosed)) {
+            self.sealed(ticket);
+            return false;
+        }
+        match (step, flush(unsent, &upstream.socket)) {
+            (Ok(_), Ok(())) => return true,
             (Err(error), _) => {
                 self.seal_failed(ticket, Blame::Words, format_args!("{target}: {error}"))
             }
@@ -155,6 +164,7 @@ impl Engine {
             cluster,
             server_name,
             mut secured,
+            more,
             client_ready,
             client_hung_up,
             ..
@@ -173,10 +183,12 @@ impl Engine {
             client_tls: secured.client,
             upstream_tls: secured.upstream,
             out: out.bytes().to_vec(),
+            tickets: secured.tickets,
             back: back.bytes().to_vec(),
             carried: 0,
             client_ready,
             client_hung_up,
+            upstream_ready: more,
         };
         self.relay(ticket, start);
         if sealed.is_err() {

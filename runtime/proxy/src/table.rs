@@ -257,6 +257,10 @@ fn bind(wanted: &plan::Listener, plan: &Plan, tcp: &TcpOptions) -> io::Result<Li
     let (address, socket, file) = match &wanted.address {
         Address::Inet(address) => {
             let socket = socket::listen(*address, family(plan, *address), BACKLOG, tcp)?;
+            if wanted.inspect == Inspect::ClientHello {
+                // TLS waits for a ServerHello, not for TCP.
+                socket::acknowledge_with_data(&socket);
+            }
             (socket::local_address(&socket)?.into(), socket, None)
         }
         Address::Unix(path) => {

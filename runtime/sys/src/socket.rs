@@ -101,8 +101,24 @@ pub fn accept(listener: impl AsFd) -> io::Result<Option<(OwnedFd, Option<SocketA
 ///
 /// Failed at once: no route, no descriptors, refused on this machine.
 pub fn connect(address: SocketAddr, options: &TcpOptions) -> io::Result<OwnedFd> {
+    start(address, options, false)
+}
+
+/// The same for who sends as soon as it is connected, to a peer that answers: see [`acknowledge_with_data`].
+///
+/// # Errors
+///
+/// As [`connect`].
+pub fn connect_to_send(address: SocketAddr, options: &TcpOptions) -> io::Result<OwnedFd> {
+    start(address, options, true)
+}
+
+fn start(address: SocketAddr, options: &TcpOptions, sends: bool) -> io::Result<OwnedFd> {
     let socket = stream(&address)?;
     set_options(&socket, options)?;
+    if sends {
+        acknowledge_with_data(&socket);
+    }
     match net::connect(&socket, &address) {
         Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(socket),
         Err(error) => Err(error.into()),
@@ -201,6 +217,14 @@ pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<Moved> {
 /// Tells the peer that no more will be sent. A connection that is gone already is no matter.
 pub fn finish_sending(socket: impl AsFd) {
     let _ = net::shutdown(socket, Shutdown::Write);
+}
+
+/// Lets what is received be acknowledged by what is sent, if that follows soon, from the first byte on: a packet less for
+/// each that is answered (tcp(7), `TCP_QUICKACK`). For peers that do not wait for an acknowledgement to go on. What a
+/// listener has set, connections inherit.
+pub fn acknowledge_with_data(socket: impl AsFd) {
+    // A kernel that does not know it sends the packets.
+    let _ = sockopt::set_tcp_quickack(socket, false);
 }
 
 /// Makes closing this socket a reset: the peer learns of a failure as one, and no TIME_WAIT stays behind.

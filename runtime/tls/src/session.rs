@@ -280,6 +280,16 @@ impl Session {
         self.control().is_some_and(|control| control.is_resumed)
     }
 
+    /// Whether all that a server sends at the end of its handshake are tickets, for which no client waits (RFC 8446 section
+    /// 4.6.1). Before TLS 1.3 it is the server's Finished. False until the handshake is done.
+    #[must_use]
+    pub fn has_tickets_last(&self) -> bool {
+        self.peer().is_some()
+            && self
+                .negotiated()
+                .is_some_and(|(version, _)| version == ProtocolVersion::TLSv1_3)
+    }
+
     /// Whether bytes of the peer are kept: a record or a message that is not whole, or data not asked for yet.
     #[must_use]
     pub fn is_partial(&self) -> bool {

@@ -138,6 +138,10 @@ impl Session {
         match self.0 {}
     }
 
+    pub(crate) fn has_tickets_last(&self) -> bool {
+        match self.0 {}
+    }
+
     pub(crate) fn encrypt(&mut self, _: &[u8], _: &mut Outgoing) -> Result<(), Error> {
         match self.0 {}
     }
