@@ -389,7 +389,8 @@ impl Running {
                 ("seconds", &log::Seconds(deadline)),
             ],
         );
-        self.learning.leave().await;
+        // Boxed: it is large, and would stand on the stack from the start.
+        Box::pin(self.learning.leave()).await;
 
         let finished = async {
             self.proxy.drained().await;
