@@ -183,6 +183,9 @@ impl Inner {
             self.state.borrow_mut().awaited.insert(awaited);
             self.asked.borrow_mut().insert(question, watch);
         }
+        // Those that came in order fill the tree's nodes by half.
+        let asked = self.asked.take();
+        self.asked.replace(asked.into_iter().collect());
         let mut state = self.state.borrow_mut();
         let State {
             troubles, notices, ..

@@ -250,7 +250,10 @@ impl Gateway {
                 }
                 Ok(made)
             }
-            (before, _) => self.make(before.as_ref().map(|made| &made.plan)),
+            (before, _) => {
+                self.known.compact();
+                self.make(before.as_ref().map(|made| &made.plan))
+            }
         };
         match made {
             Ok(made) => {

@@ -34,6 +34,9 @@ use crate::{
 const PACE: u32 = 4;
 const MOST_PACE: Duration = Duration::from_millis(50);
 
+/// How often what changes leave behind is given back: free places in the heap, and code that runs once.
+const GIVE_BACK: Duration = Duration::from_secs(10);
+
 /// Until it is known under which ID a proxy is registered, it is asked after these times.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const MOST_RETRY: Duration = Duration::from_secs(10);
@@ -404,6 +407,7 @@ impl Proxy {
         let follower = self
             .follower
             .get_or_init(|| Follower::new(source, watches.clone()));
+        let mut given_back = Instant::now();
         loop {
             // A port that was taken may be free by now.
             let hindered = self.learned.borrow().hindrance.is_some();
@@ -437,6 +441,10 @@ impl Proxy {
                 Err(NotYet::Unusable(why)) => self.say(vec![why], "proxy_refused", log),
             }
             Timer::after((made.elapsed() * PACE).min(MOST_PACE)).await;
+            if given_back.elapsed() > GIVE_BACK {
+                sys::memory::give_back();
+                given_back = Instant::now();
+            }
         }
     }
 

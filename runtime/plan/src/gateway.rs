@@ -17,7 +17,7 @@
 //! Services here and their subsets, `server.<dc>.<domain>` without a node, and services imported from peers are
 //! reached by the last row. A gateway never applies redirects or failover: the client's proxy did.
 
-use alloc::{format, rc::Rc, string::String, vec, vec::Vec};
+use alloc::{boxed::Box, format, rc::Rc, string::String, vec, vec::Vec};
 
 use crate::order::sort_by_name;
 use crate::{
@@ -279,7 +279,7 @@ impl<'a> Table<'a> {
     fn remote_cluster(&mut self, name: String, traffic: Traffic, endpoints: Vec<Endpoint>) {
         self.cluster(name, traffic, endpoints);
         if let Some(cluster) = self.clusters.last_mut() {
-            cluster.keepalive = self.gateway.remote_keepalive;
+            cluster.keepalive = self.gateway.remote_keepalive.map(Box::new);
         }
     }
 

@@ -257,7 +257,7 @@ pub struct Cluster {
     /// When an endpoint that fails is left out for a while; `None` never leaves one out.
     pub outlier_detection: Option<Box<OutlierDetection>>,
     /// Keepalive that differs from the process's default.
-    pub keepalive: Option<TcpKeepalive>,
+    pub keepalive: Option<Box<TcpKeepalive>>,
     /// How TLS is originated; `None` sends the bytes as they come.
     pub tls: Option<Box<UpstreamTls>>,
 }

@@ -517,6 +517,7 @@ fn tcp_options(default: &TcpOptions, cluster: &Cluster) -> TcpOptions {
     cluster
         .spec()
         .keepalive
+        .as_ref()
         .map_or(*default, |keepalive| TcpOptions {
             keepalive_time: Some(keepalive.time),
             keepalive_interval: keepalive.interval,

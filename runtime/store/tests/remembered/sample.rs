@@ -139,11 +139,11 @@ pub(crate) fn everything() -> Remembered {
         failover: vec!["local_app".to_owned()],
         max_pending: Some(9),
         outlier_detection: Some(Box::default()),
-        keepalive: Some(TcpKeepalive {
+        keepalive: Some(Box::new(TcpKeepalive {
             time: Duration::from_secs(60),
             interval: Duration::from_secs(10),
             probes: 6,
-        }),
+        })),
         tls: Some(Box::new(UpstreamTls {
             identity: "web".to_owned(),
             trust: TRUST_DOMAIN.to_owned(),
