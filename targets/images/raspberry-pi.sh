@@ -8,7 +8,6 @@ DISK_MODULES=(sdhci-iproc bcm2835 squashfs)
 MODULES=(lan78xx smsc95xx cdc_ether rndis_host dwc2 bcm2835_wdt ext4 vfat nls_cp437 nls_ascii)
 # That of the Pi 4, which Debian's kernel for 32 bits does not know.
 [ "$debian" != arm64 ] || MODULES+=(genet)
-CONSOLE=ttyS1
 
 # boot_files FOLDER: the firmware, the device trees by the names it looks for, and its settings.
 boot_files() {
@@ -31,5 +30,6 @@ upstream_kernel=1
 # No screen: the memory is for the gateway.
 gpu_mem=16
 END
-    echo "console=$CONSOLE,115200 quiet panic=5" >"$1/cmdline.txt"
+    # The serial port at the pins: of the 2, and of the others.
+    echo "console=ttyAMA0,115200 console=ttyS1,115200 quiet panic=5" >"$1/cmdline.txt"
 }
