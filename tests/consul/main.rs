@@ -24,5 +24,6 @@ mod registered;
 mod registered_from_files;
 mod rights;
 mod sidecars;
+mod two_thousand_services;
 mod wan_federation;
 mod watches_survive;

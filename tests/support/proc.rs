@@ -15,6 +15,11 @@ impl Proc {
         self.status("VmRSS:") * KIB
     }
 
+    /// The most resident memory that it ever had, in bytes.
+    pub fn peak_rss(self) -> u64 {
+        self.status("VmHWM:") * KIB
+    }
+
     /// Resident memory that is no page of a file: heap and stacks, in bytes.
     pub fn rss_anon(self) -> u64 {
         self.status("RssAnon:") * KIB

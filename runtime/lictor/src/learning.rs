@@ -21,7 +21,6 @@ use proxy::Clock;
 use smol::{LocalExecutor, Timer, channel, future};
 
 use crate::{
-    admin::Metric,
     command::Run,
     filled::filled,
     log::{Field, Log},
@@ -29,12 +28,16 @@ use crate::{
     wanted::{self, Role, Wanted},
 };
 
+mod figures;
+
 /// The first answer after a pause is taken up at once. Others that come with it share the next Plan: the pause is so many times
 /// what the last Plan took, and no longer than this, so that a burst does not take up all of a small machine's time.
 const PACE: u32 = 4;
 const MOST_PACE: Duration = Duration::from_millis(50);
 
-/// How often what changes leave behind is given back: free places in the heap, and code that runs once.
+/// What a change leaves behind, free places in the heap and code that nothing else runs, is given back when no other follows for
+/// this long, and while they follow each other as often as this.
+const QUIET: Duration = Duration::from_millis(250);
 const GIVE_BACK: Duration = Duration::from_secs(10);
 
 /// Until it is known under which ID a proxy is registered, it is asked after these times.
@@ -328,59 +331,6 @@ impl Learning {
         }
         text
     }
-
-    /// Tells what there is to measure.
-    pub(crate) fn metrics(&self, metric: &mut Metric<'_>) {
-        let Some(watches) = self.watches.get() else {
-            return;
-        };
-        let traffic = watches.client().traffic();
-        metric(
-            "lictor_consul_bytes_total",
-            "counter",
-            "Bytes of requests to Consul and of its answers.",
-            &[
-                ("{direction=\"sent\"}", traffic.sent()),
-                ("{direction=\"received\"}", traffic.received()),
-            ],
-        );
-        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let followers = self.proxies.iter().filter_map(|proxy| proxy.follower.get());
-        let troubles = followers.map(Follower::troubles).sum();
-        metric(
-            "lictor_consul_watches",
-            "gauge",
-            "Questions to Consul that are kept answered, and how many of them have no current answer.",
-            &[
-                ("{state=\"all\"}", count(watches.count())),
-                ("{state=\"lost\"}", count(troubles)),
-            ],
-        );
-        let (mut changes, mut took) = (0, Duration::ZERO);
-        for proxy in &self.proxies {
-            let learned = proxy.learned.borrow();
-            changes += learned.changes;
-            took += learned.took;
-        }
-        metric(
-            "lictor_learned_total",
-            "counter",
-            "Changes in Consul that were put to work.",
-            &[("", changes)],
-        );
-        metric(
-            "lictor_learned_microseconds_total",
-            "counter",
-            "Time from Consul's answers until these changes were in force.",
-            &[("", u64::try_from(took.as_micros()).unwrap_or(u64::MAX))],
-        );
-        metric(
-            "lictor_consul_lost_seconds",
-            "gauge",
-            "For how long Consul has not answered all questions; 0 while it does.",
-            &[("", self.lost_for().map_or(0, |lost| lost.as_secs().max(1)))],
-        );
-    }
 }
 
 /// Consul's certificates have dates like those of the mesh.
@@ -407,11 +357,17 @@ impl Proxy {
         let follower = self
             .follower
             .get_or_init(|| Follower::new(source, watches.clone()));
-        let mut given_back = Instant::now();
+        // Since when there is something to give back.
+        let untidy: Cell<Option<Instant>> = Cell::default();
         loop {
             // A port that was taken may be free by now.
             let hindered = self.learned.borrow().hindrance.is_some();
             let again = async {
+                if untidy.get().is_some() {
+                    Timer::after(QUIET).await;
+                    sys::memory::give_back();
+                    untidy.set(None);
+                }
                 if hindered {
                     Timer::after(MOST_RETRY).await;
                     return Vec::new();
@@ -441,9 +397,11 @@ impl Proxy {
                 Err(NotYet::Unusable(why)) => self.say(vec![why], "proxy_refused", log),
             }
             Timer::after((made.elapsed() * PACE).min(MOST_PACE)).await;
-            if given_back.elapsed() > GIVE_BACK {
+            let since = untidy.get().unwrap_or(made);
+            untidy.set(Some(since));
+            if since.elapsed() > GIVE_BACK {
                 sys::memory::give_back();
-                given_back = Instant::now();
+                untidy.set(None);
             }
         }
     }
