@@ -1,5 +1,4 @@
-//! Tells the binary what it was built for, since cargo tells only build scripts, and the linker how
-//! to make a release smaller, when it can.
+//! Tells the linker how to make a release smaller, when it can.
 //!
 //! Here, since a plain `cargo build --release` must get the small binary too. For another target
 //! `targets/build` chooses, which knows its linker.
@@ -8,15 +7,11 @@ use std::{
     env,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed={NO_UNWINDING}");
-    println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
-    println!("cargo:rustc-env=LICTOR_TARGET={}", variable("TARGET"));
-    println!("cargo:rustc-env=LICTOR_BUILT={}", built());
 
     // Tests unwind, and are not of the release.
     if variable("PROFILE") != "release" || variable("TARGET") != variable("HOST") {
@@ -68,23 +63,6 @@ fn links_with(arguments: &[String]) -> bool {
             .map(|argument| format!("-Clink-arg={argument}")),
     );
     succeeds(&mut rustc) && succeeds(&mut Command::new(program))
-}
-
-/// A time that has passed for certain wherever the binary runs, in seconds since 1970: that of the commit, so that the same
-/// source gives the same binary (<https://reproducible-builds.org/specs/source-date-epoch/>), else now.
-fn built() -> u64 {
-    let given = env::var("SOURCE_DATE_EPOCH").ok();
-    let commit = || {
-        let mut git = Command::new("git");
-        let output = git.args(["log", "-1", "--format=%ct"]).output().ok()?;
-        String::from_utf8(output.stdout).ok()
-    };
-    let seconds = |text: String| text.trim().parse().ok();
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH);
-    given
-        .and_then(seconds)
-        .or_else(|| commit().and_then(seconds))
-        .unwrap_or_else(|| now().unwrap_or_default().as_secs())
 }
 
 fn succeeds(command: &mut Command) -> bool {
