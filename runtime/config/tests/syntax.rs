@@ -229,7 +229,6 @@ fn json_is_held_to_its_grammar() {
         "{\"a\":1,\"a\":1}",
         "\"a",
         "[1 2]",
-        "1e999",
     ] {
         let error = parse_json(text).expect_err(text);
         assert!(error.span.line >= 1, "{text}");
