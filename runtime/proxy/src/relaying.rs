@@ -114,13 +114,10 @@ impl Engine {
         }
         let timed =
             cluster.spec().traffic == Traffic::Service && !self.options.idle_timeout.is_zero();
-        // Bytes that wait and that no event will tell of, or an end.
-        #[cfg(feature = "ktls")]
-        let unread = self.options.kernel_tls;
-        #[cfg(not(feature = "ktls"))]
-        let unread = false;
-        let pump_out = unread || start.client_ready || out.hung_up || out.ended;
-        let pump_back = unread || start.upstream_ready || back.ended || back.holds();
+        // Bytes may wait that no event will tell of: what came behind a handshake, or behind what the upstream had no room for.
+        let secured = client_tls.is_some() || upstream_tls.is_some();
+        let pump_out = secured || start.client_ready || out.hung_up || out.ended;
+        let pump_back = secured || start.upstream_ready || back.ended || back.holds();
         flow.stage = Stage::Relaying(Relaying {
             upstream,
             target,
