@@ -49,6 +49,23 @@ fn directly() {
     }
 }
 
+/// More than one read of a handshake takes, and no more than comes in one piece: nothing follows that would tell of the rest.
+#[test]
+fn what_comes_with_the_end_of_a_handshake_is_passed_on() {
+    let mesh = Mesh::new(TRUST_DOMAIN);
+    let app = Backend::echo();
+    let (_api, web) = pair(&mesh, app.address());
+    for _ in 0..8 {
+        let mut stream = connect(web.listener("api"));
+        let mut sent = vec![0; 48 << 10];
+        Pattern(3).fill(0, &mut sent);
+        stream.write_all(&sent).unwrap();
+        let mut back = vec![0; sent.len()];
+        stream.read_exact(&mut back).unwrap();
+        assert!(back == sent);
+    }
+}
+
 /// Web in dc1, api in dc2, a gateway in each.
 struct Federation {
     app: Exchanger,

@@ -53,10 +53,7 @@ impl Engine {
             return;
         };
         // One read stops at a ClientHello's longest; what else had come is no new event.
-        let client_ready = match &flow.stage {
-            Stage::Greeting(greeting) => greeting.awaited,
-            _ => secured.more,
-        };
+        let client_ready = matches!(&flow.stage, Stage::Greeting(greeting) if greeting.awaited);
         if secured.client.is_none() && !self.watch_client(ticket) {
             return;
         }
@@ -409,7 +406,6 @@ impl Engine {
                 server_name,
                 secured,
                 unsent: rest,
-                more: false,
                 client_ready,
                 client_hung_up,
             };
@@ -428,7 +424,6 @@ impl Engine {
             carried: sent as u64,
             client_ready,
             client_hung_up,
-            upstream_ready: false,
         };
         self.relay(ticket, start);
     }

@@ -66,8 +66,6 @@ pub(crate) struct Opening {
     /// What the client has not taken yet.
     pub(crate) unsent: Vec<u8>,
     pub(crate) cluster: Rc<Cluster>,
-    /// More may wait than the last read took.
-    pub(crate) more: bool,
 }
 
 /// What is kept while an upstream is being connected.
@@ -107,8 +105,6 @@ pub(crate) struct Secured {
     pub(crate) unsent: Vec<u8>,
     /// Tickets for the client, for which it does not wait.
     pub(crate) tickets: Vec<u8>,
-    /// More of the client's may wait than was read.
-    pub(crate) more: bool,
 }
 
 /// What is kept while TLS with the upstream is being set up.
@@ -124,8 +120,6 @@ pub(crate) struct Sealing {
     pub(crate) secured: Secured,
     /// What the upstream has not taken yet.
     pub(crate) unsent: Vec<u8>,
-    /// More may wait than the last read took.
-    pub(crate) more: bool,
     pub(crate) client_ready: bool,
     pub(crate) client_hung_up: bool,
 }

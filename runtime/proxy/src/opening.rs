@@ -56,7 +56,6 @@ impl Engine {
             session,
             unsent: Vec::new(),
             cluster,
-            more: false,
         }));
         let deadline = self
             .now
@@ -94,7 +93,7 @@ impl Engine {
         loop {
             let Some(Flow {
                 client,
-                stage: Stage::Opening(opening),
+                stage: Stage::Opening(_),
                 ..
             }) = self.flows.get_mut(ticket)
             else {
@@ -111,8 +110,7 @@ impl Engine {
                     return self.refuse(ticket, Cause::ClientGone, detail);
                 }
             };
-            opening.more = to_the_end || count == FLIGHT_BYTES;
-            let more = opening.more;
+            let more = to_the_end || count == FLIGHT_BYTES;
             if !self.open_on(ticket, flight.get_mut(..count).unwrap_or_default()) || !more {
                 return;
             }
@@ -172,7 +170,6 @@ impl Engine {
             mut session,
             mut unsent,
             cluster,
-            more,
         } = *opening;
         let (mut early, mut wire) = (Vec::new(), Outgoing::new());
         // What has come behind the handshake.
@@ -194,7 +191,6 @@ impl Engine {
             client: Some(Box::new(session)),
             unsent,
             tickets,
-            more,
             ..Secured::default()
         };
         self.dial(ticket, cluster, &name, early, secured);

@@ -116,8 +116,7 @@ impl Engine {
             cluster.spec().traffic == Traffic::Service && !self.options.idle_timeout.is_zero();
         // Bytes may wait that no event will tell of: what came behind a handshake, or behind what the upstream had no room for.
         let secured = client_tls.is_some() || upstream_tls.is_some();
-        let pump_out = secured || start.client_ready || out.hung_up || out.ended;
-        let pump_back = secured || start.upstream_ready || back.ended || back.holds();
+        let (pump_out, pump_back) = (secured || start.client_ready, secured || back.holds());
         flow.stage = Stage::Relaying(Relaying {
             upstream,
             target,
@@ -352,8 +351,6 @@ pub(crate) struct Start {
     /// The client had an event meanwhile.
     pub(crate) client_ready: bool,
     pub(crate) client_hung_up: bool,
-    /// More of the upstream's may wait than was read.
-    pub(crate) upstream_ready: bool,
 }
 
 impl Relaying {

@@ -74,7 +74,6 @@ impl Engine {
             };
             // After a read that is short there is nothing: more will be another event.
             let more = event.hung_up() || count == FLIGHT_BYTES;
-            sealing.more = more;
             if !self.seal_on(ticket, flight.get_mut(..count).unwrap_or_default()) || !more {
                 return;
             }
@@ -164,7 +163,6 @@ impl Engine {
             cluster,
             server_name,
             mut secured,
-            more,
             client_ready,
             client_hung_up,
             ..
@@ -188,7 +186,6 @@ impl Engine {
             carried: 0,
             client_ready,
             client_hung_up,
-            upstream_ready: more,
         };
         self.relay(ticket, start);
         if sealed.is_err() {
