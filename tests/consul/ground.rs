@@ -6,7 +6,7 @@ use std::sync::Arc;
 use support::client::{assert_echo, connect};
 use support::consul::{Agent, Settings};
 use support::lab::Gateway;
-use support::process::Launch;
+use support::process::{Launch, lictor};
 use support::temp::TempDir;
 use support::wait;
 
@@ -201,4 +201,15 @@ pub(crate) fn two_datacenters() -> (Agent, Agent) {
         });
     }
     (dc1, dc2)
+}
+
+/// `lictor run` with these arguments ends at once, and says why.
+pub(crate) fn assert_not_run(arguments: &[&str], why: &str) {
+    let arguments = [&["run"], arguments].concat();
+    let output = lictor(&arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains(why),
+        "{arguments:?}: {said}"
+    );
 }

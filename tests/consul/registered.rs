@@ -9,10 +9,11 @@ use consul::registration::{Bind, Fare, MeshGateway};
 use smol::{Timer, future};
 use support::consul::Agent;
 use support::netns::Namespace;
-use support::process::{Launch, lictor};
+use support::process::Launch;
 use support::wait::until_true;
 
 use crate::asking::{meanwhile, run, settings};
+use crate::ground::assert_not_run;
 
 const SERVICE: &str = "/v1/agent/service/gw-1";
 
@@ -213,12 +214,6 @@ fn what_does_not_go_together_is_refused() {
             "--address: {{ GetInterfaceIP \"none7\" }}: no interface of this machine has such an address",
         ),
     ] {
-        let arguments: Vec<&str> = ["run"].iter().chain(arguments).copied().collect();
-        let output = lictor(&arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            !output.status.success() && said.contains(why),
-            "{arguments:?}: {said}"
-        );
+        assert_not_run(arguments, why);
     }
 }

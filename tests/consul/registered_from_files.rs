@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use support::backend::Backend;
 use support::consul::{Agent, Settings};
 use support::lab::Gateway;
-use support::process::lictor;
 use support::temp::TempDir;
 use support::wait;
 
-use crate::ground::{flow, free, start};
+use crate::ground::{assert_not_run, flow, free, start};
 
 /// The file of a service that listens there, with an upstream or without.
 fn file(name: &str, app: SocketAddr, sidecar: SocketAddr, upstream: &str) -> String {
@@ -135,12 +134,6 @@ fn need_a_definition_and_an_agent() {
             "--register goes with --gateway mesh, or with --sidecar-for",
         ),
     ] {
-        let arguments: Vec<&str> = ["run"].iter().chain(arguments).copied().collect();
-        let output = lictor(&arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            !output.status.success() && said.contains(why),
-            "{arguments:?}: {said}"
-        );
+        assert_not_run(arguments, why);
     }
 }

@@ -26,3 +26,5 @@ mod mutual_tls;
 mod refusal_log_is_bounded;
 mod refusals;
 mod reload;
+#[path = "../../runtime/store/tests/remembered/resealed.rs"]
+mod resealed;

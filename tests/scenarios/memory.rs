@@ -12,6 +12,8 @@ use support::process::Launch;
 use support::temp::TempDir;
 use support::wait;
 
+use crate::resealed::resealed;
+
 const CONFIGURATION: Option<i32> = Some(78);
 
 /// A directory with a gateway's file and, beside it, its state.
@@ -283,18 +285,5 @@ fn what_a_newer_lictor_left_is_kept_aside_and_named_or_not_touched() {
 fn newer(blob: &[u8]) -> Vec<u8> {
     let mut newer = blob.to_vec();
     newer[10] = 9;
-    let mut crc = u64::MAX;
-    for byte in newer[..32].iter().chain(&newer[40..]) {
-        crc ^= u64::from(*byte);
-        for _ in 0..8 {
-            crc = (crc >> 1)
-                ^ if crc & 1 == 1 {
-                    0xc96c_5795_d787_0f42
-                } else {
-                    0
-                };
-        }
-    }
-    newer[32..40].copy_from_slice(&(!crc).to_le_bytes());
-    newer
+    resealed(&newer)
 }

@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     control::{Control, Left},
     error::Error,
-    keys::{DATA, HEADER_BYTES, Key, MAJOR},
+    keys::{DATA, HEADER_BYTES, Key, MAJOR, MAX_RECORD_BYTES},
     outgoing::Outgoing,
     traffic::Traffic,
     verify::Verifier,
@@ -221,6 +221,3 @@ fn encode(
         }
     }
 }
-
-/// The longest record of any version, without its header (RFC 5246 section 6.2.3).
-const MAX_RECORD_BYTES: usize = (1 << 14) + 2048;

@@ -48,7 +48,7 @@ impl Format {
     pub(crate) fn longest(self) -> usize {
         match self {
             Self::Tls13 => PLAINTEXT_BYTES + 256,
-            Self::Tls12Gcm | Self::Tls12ChaCha => PLAINTEXT_BYTES + 2048,
+            Self::Tls12Gcm | Self::Tls12ChaCha => MAX_RECORD_BYTES,
         }
     }
 }
@@ -207,6 +207,8 @@ impl fmt::Debug for Key {
 // RFC 8446 section 5.1 and appendix B.1.
 pub(crate) const HEADER_BYTES: usize = 5;
 pub(crate) const PLAINTEXT_BYTES: usize = 1 << 14;
+/// The longest record of any version, without its header (RFC 5246 section 6.2.3).
+pub(crate) const MAX_RECORD_BYTES: usize = PLAINTEXT_BYTES + 2048;
 pub(crate) const MAJOR: u8 = 3;
 const MINOR: u8 = 3;
 pub(crate) const ALERT: u8 = 21;

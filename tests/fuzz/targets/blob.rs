@@ -4,7 +4,11 @@
 //! parsers behind the checksum are reached. Its length unpacked is what its second and third byte say.
 #![no_main]
 
+#[path = "../../../runtime/store/tests/remembered/resealed.rs"]
+mod resealed;
+
 use libfuzzer_sys::fuzz_target;
+use resealed::resealed;
 use store::{Content, Identities, MAGIC, Meta, Remembered, VERSION, open, seal};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -50,22 +54,11 @@ fn wrapped(kind: u8, length: u32, packed: &[u8]) -> Vec<u8> {
     with_checksum(blob)
 }
 
-/// CRC-64/XZ, bit by bit.
-fn with_checksum(mut blob: Vec<u8>) -> Vec<u8> {
+/// The blob with a checksum that is right, where it is long enough to have one.
+fn with_checksum(blob: Vec<u8>) -> Vec<u8> {
     if blob.len() >= 40 {
-        let mut crc = u64::MAX;
-        for byte in blob[..32].iter().chain(&blob[40..]) {
-            crc ^= u64::from(*byte);
-            for _ in 0..8 {
-                crc = (crc >> 1)
-                    ^ if crc & 1 == 1 {
-                        0xc96c_5795_d787_0f42
-                    } else {
-                        0
-                    };
-            }
-        }
-        blob[32..40].copy_from_slice(&(!crc).to_le_bytes());
+        resealed(&blob)
+    } else {
+        blob
     }
-    blob
 }
