@@ -12,6 +12,7 @@ use std::{
 };
 
 use config::{LogFormat, LogLevel, LogSettings};
+use plan::quote::quote;
 use proxy::{Cause, Event, Observer};
 
 use crate::stderr::Lines;
@@ -285,7 +286,7 @@ fn text(
         {
             let value = value.to_owned();
             line.truncate(value_start);
-            quoted(line, &value)?;
+            quote(line, &value);
         }
     }
     Ok(())
@@ -311,26 +312,10 @@ fn json(
         {
             line.push_str(&value);
         } else {
-            quoted(line, &value)?;
+            quote(line, &value);
         }
     }
     line.push('}');
-    Ok(())
-}
-
-/// A JSON string (RFC 8259 section 7), which serves as quoted text too.
-pub(crate) fn quoted(line: &mut String, value: &str) -> fmt::Result {
-    line.push('"');
-    for character in value.chars() {
-        match character {
-            '"' => line.push_str("\\\""),
-            '\\' => line.push_str("\\\\"),
-            '\n' => line.push_str("\\n"),
-            character if character.is_control() => write!(line, "\\u{:04x}", u32::from(character))?,
-            character => line.push(character),
-        }
-    }
-    line.push('"');
     Ok(())
 }
 

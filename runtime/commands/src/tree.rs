@@ -10,7 +10,7 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use crate::log::quoted;
+use plan::quote::quote;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +39,7 @@ impl Tree {
         match self {
             Self::Nothing => out.push_str("null"),
             Self::Plain(plain) => out.push_str(plain),
-            // Writing to a String cannot fail.
-            Self::Text(text) => drop(quoted(out, text)),
+            Self::Text(text) => quote(out, text),
             Self::List(list) => {
                 out.push('[');
                 for (at, item) in list.iter().enumerate() {
@@ -53,7 +52,7 @@ impl Tree {
                 out.push('{');
                 for (at, (name, value)) in fields.iter().enumerate() {
                     out.push_str(if at > 0 { "," } else { "" });
-                    let _ = quoted(out, name);
+                    quote(out, name);
                     out.push(':');
                     value.json(out);
                 }

@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use plan::Secret;
+use plan::{Secret, quote::quote};
 
 use crate::files::Files;
 use crate::suggest::normal;
@@ -111,7 +111,7 @@ fn write_object(body: &mut String, object: &Object, keys: Keys, files: &dyn File
         if !body.ends_with('{') {
             body.push(',');
         }
-        write_text(body, known.unwrap_or(&entry.key));
+        quote(body, known.unwrap_or(&entry.key));
         body.push(':');
         match (known, &entry.value.data) {
             (Some("tags" | "checks" | "upstreams" | "paths" | "args" | "scriptargs"), data) => {
@@ -125,7 +125,7 @@ fn write_object(body: &mut String, object: &Object, keys: Keys, files: &dyn File
                 // What cannot be filled is refused where it is used.
                 let interfaces = files.interfaces().unwrap_or_default();
                 let filled = fill_template(text, &interfaces);
-                write_text(body, filled.as_deref().unwrap_or(text));
+                quote(body, filled.as_deref().unwrap_or(text));
             }
             _ => write(body, &entry.value, below, files),
         }
@@ -154,22 +154,10 @@ fn write(body: &mut String, value: &Value, keys: Keys, files: &dyn Files) {
         // Writing to a String cannot fail.
         Data::Int(number) => drop(write!(body, "{number}")),
         Data::Decimal(number) => body.push_str(number.as_str()),
-        Data::Text(text) => write_text(body, text),
+        Data::Text(text) => quote(body, text),
         Data::List(items) => write_list(body, items, keys, files),
         Data::Object(_) => {}
     }
-}
-
-fn write_text(body: &mut String, text: &str) {
-    body.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => body.extend(['\\', c]),
-            c if c < ' ' => drop(write!(body, "\\u{:04x}", u32::from(c))),
-            c => body.push(c),
-        }
-    }
-    body.push('"');
 }
 
 #[cfg(test)]

@@ -224,7 +224,8 @@ impl Gateway {
         }
     }
 
-    /// The gateway and the mesh around it, as far as they are known.
+    /// The gateway and the whole mesh around it, as far as they are known: what [`Gateway::plan`] comes to step by step is held against
+    /// the Plan of this.
     ///
     /// # Errors
     /// What is missing, or why it cannot run.

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use plan::quote::quote;
 use smol::{Timer, channel};
 
 use crate::{Client, Error, Event, Question, Request, Watches, answers::catalog, rights};
@@ -362,17 +363,7 @@ async fn is_of_agent(client: &Client, node: &str) -> Result<bool, Error> {
 /// A text in JSON.
 fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c < ' ' => {
-                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
+    quote(&mut quoted, text);
     quoted
 }
 

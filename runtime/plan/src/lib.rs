@@ -26,6 +26,7 @@ pub mod mesh;
 mod model;
 pub mod names;
 pub mod order;
+pub mod quote;
 mod rendezvous;
 pub mod sidecar;
 pub mod spiffe;
