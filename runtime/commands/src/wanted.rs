@@ -15,6 +15,7 @@ use consul::{
     Address, Client, Question, Registered, Request, Settings, TlsFiles, TokenSource,
     answers::{catalog, service::Service},
     registration::{Bind, MeshGateway, Registration},
+    rights,
 };
 
 use crate::{command::Run, machine};
@@ -348,14 +349,13 @@ impl Wanted {
             Which::For(id) => {
                 let service = services.iter().find(|service| service.id == *id);
                 let name = service.map_or("…", |service| &service.name);
-                (format!("proxy of {id}"), format!("{name}-sidecar-proxy"))
+                (format!("proxy of {id}"), rights::sidecar(name))
             }
         };
         let mut text = format!("{} has no {what} registered", whose(client));
         if client.has_token() {
-            text.push_str(&format!(
-                r#", or its token may not see it: it needs service "{name}" {{ policy = "read" }}"#
-            ));
+            text.push_str(", or its token may not see it: it needs ");
+            text.push_str(&rights::service(&name, "read"));
         }
         text
     }

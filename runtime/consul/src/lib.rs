@@ -32,7 +32,7 @@ mod merge;
 mod question;
 pub mod registration;
 pub mod renewal;
-mod rights;
+pub mod rights;
 mod secure;
 mod settings;
 pub mod sidecar;

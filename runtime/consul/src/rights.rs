@@ -15,12 +15,14 @@ pub(crate) const NODES: &str = r#"node_prefix "" { policy = "read" }"#;
 pub(crate) const SERVICES: &str = r#"service_prefix "" { policy = "read" }"#;
 
 /// A rule for one service.
-pub(crate) fn service(name: &str, policy: &str) -> String {
+#[must_use]
+pub fn service(name: &str, policy: &str) -> String {
     format!(r#"service "{name}" {{ policy = "{policy}" }}"#)
 }
 
 /// The sidecar of a service, by the name that Consul gives it unless told otherwise.
-pub(crate) fn sidecar(service: &str) -> String {
+#[must_use]
+pub fn sidecar(service: &str) -> String {
     format!("{service}{USUAL}")
 }
 
