@@ -23,6 +23,7 @@ use smol::Timer;
 
 use super::{
     digest::{Digest, Digests},
+    entry::CONSISTENT,
     lanes::{Lanes, SLACK},
 };
 use crate::{Error, Request, Traffic, rights};
@@ -109,7 +110,7 @@ async fn watch(lanes: Rc<Lanes>) {
         let step = if index == 0 {
             Timer::at(read + pause).await;
             read = Instant::now();
-            let done = read_through(&lanes).await;
+            let done = read_through(&lanes, failures > 0).await;
             // A reading costs Consul and us; it may take up a third of the time.
             pause = (read.elapsed() * 3).clamp(PAUSE, LONGEST_PAUSE);
             done.map(|reading| {
@@ -178,12 +179,16 @@ fn release(lanes: &Lanes) {
     lanes.stir();
 }
 
-/// Reads the catalog and has asked what differs.
-async fn read_through(lanes: &Lanes) -> Result<Reading, Error> {
+/// Reads the catalog and has asked what differs; after trouble, when all of it is there again.
+async fn read_through(lanes: &Lanes, after_trouble: bool) -> Result<Reading, Error> {
     let mut digest = Digest::default();
+    let path = match after_trouble {
+        true => format!("{NODES}?{CONSISTENT}"),
+        false => NODES.to_owned(),
+    };
     let request = Request {
         method: "GET",
-        path: NODES,
+        path: &path,
         body: None,
         within: READING,
     };

@@ -23,12 +23,16 @@ fn trouble_is_told_once_and_its_end_and_the_answer_stays() {
             *told.borrow(),
             ["[1]", "failed: 500 No cluster leader", "recovered"]
         );
-        // After an error the next question is from the beginning: another server may answer it.
+        // After an error the next question is from the beginning: another server may answer it. And not before it knows all
+        // that was known.
         let asked = consul.asked.borrow();
+        let anew = format!("{PATH}?consistent");
         assert!(
-            asked[2..].iter().take(2).all(|(path, _)| path == PATH),
+            asked[2..].iter().take(2).all(|(path, _)| *path == anew),
             "{asked:?}"
         );
+        let (first, second) = (&asked[0].0, &asked[1].0);
+        assert!(first == PATH && !second.contains("consistent"), "{asked:?}");
     });
 }
 
