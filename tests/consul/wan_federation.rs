@@ -127,6 +127,12 @@ impl Site {
         self.ask("PUT", &path, &value).as_deref() == Some("true")
             && self.ask("GET", &(path + "&raw"), "") == Some(value)
     }
+
+    /// Has its server make one more connection to a server there: a snapshot does not share those that are kept.
+    fn connects_to(&self, there: &str) {
+        // It is not text, so there is no answer to speak of.
+        let _ = self.ask("GET", &format!("/v1/snapshot?dc={there}"), "");
+    }
 }
 
 /// Joins two datacenters by a link. Only what comes from a gateway's own address on it finds back to the other server.
@@ -226,12 +232,14 @@ fn servers_meet_through_gateways_alone_and_again_when_one_has_moved() {
         (&dc2, &other, &dc1, dc1.wan[0]),
     ] {
         let far = SocketAddr::from((far, WAN_PORT));
-        for (to, upstream) in [(site, site.agent().rpc()), (there, far)] {
+        for (from, to, upstream) in [(there, site, site.agent().rpc()), (site, there, far)] {
             let name = format!("{}.server.{}.consul", to.agent().node(), to.name);
-            // Old connections go on as they were made, by the primary's gateway at once.
+            // Old connections go on as they were made, by the primary's gateway at once; gossip alone may take two minutes to
+            // make a new one.
             until(
                 &format!("the gateway of {} to carry {name}", site.name),
                 || {
+                    from.connects_to(to.name);
                     let carried = gateway
                         .lictor
                         .log
