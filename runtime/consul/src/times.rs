@@ -26,7 +26,8 @@ pub fn seconds(text: &str) -> Option<u64> {
                 _ => return None,
             };
             let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-            sign * (hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?) * 60
+            let two = |digits: &str| digits.parse::<u8>().ok().map(i64::from);
+            sign * (two(hours)? * 60 + two(minutes)?) * 60
         }
     };
     let of_day = hour * 3600 + minute * 60 + second;
@@ -59,6 +60,7 @@ mod tests {
             ("1969-12-31T23:59:59Z", None),
             ("2026-13-01T00:00:00Z", None),
             ("2026-11-26 03:56", None),
+            ("2026-11-26T03:56:14+9223372036854775807:00", None),
             ("", None),
         ] {
             assert_eq!(seconds(text), expected, "{text}");
