@@ -52,7 +52,8 @@ impl Lanes {
         }
         if service.is_some() || gateways {
             let datacenter = query.split('&').find_map(|pair| pair.strip_prefix("dc="));
-            self.sees_nodes(datacenter.unwrap_or_default()).await?;
+            self.sees_nodes(datacenter.unwrap_or_default(), before)
+                .await?;
             // With very many services it is a gateway that asks, which was told their names and so may see them.
             if !self.is_crowded() {
                 let hidden = service.map_or_else(|| "mesh-gateway".to_owned(), rights::sidecar);
@@ -81,8 +82,8 @@ impl Lanes {
         }
     }
 
-    /// There is always a node: a server's.
-    async fn sees_nodes(&self, datacenter: &str) -> Result<(), Error> {
+    /// There is always a node: a server's. Where there was something, not to be told is no reason to believe that it is gone.
+    async fn sees_nodes(&self, datacenter: &str, before: Before) -> Result<(), Error> {
         let now = Instant::now();
         {
             let mut seen = self.doubt.seen.borrow_mut();
@@ -98,7 +99,13 @@ impl Lanes {
         let answer = self
             .look(&format!("/v1/catalog/nodes{there}"), EMPTY_BYTES)
             .await;
-        if answer.is_ok_and(|body| body.trim_ascii() == b"[]") {
+        let is_empty = match answer {
+            Ok(body) => body.trim_ascii() == b"[]",
+            Err(Error::TooLong(_)) => false,
+            Err(error) if before == Before::Some => return Err(error),
+            Err(_) => return Ok(()),
+        };
+        if is_empty {
             let there = match datacenter {
                 "" => String::new(),
                 _ => format!(" in {datacenter}, of a token that is not local to its datacenter"),

@@ -159,6 +159,7 @@ fn an_answer_that_is_suddenly_empty_is_believed_only_to_a_token_that_lives() {
     });
     with(given(), 32, |consul, watches| async move {
         consul.say("/v1/acl/token/self", 200, "{}");
+        consul.say("/v1/catalog/nodes", 200, r#"[{"Node":"n1"}]"#);
         consul.say(PATH, 200, "[1]");
         let (_watch, told) = watch(&watches, &instances("api"));
         until(|| told.borrow().len() == 1).await;
@@ -195,6 +196,24 @@ fn where_there_is_nothing_at_first_the_token_may_be_why() {
             assert!(told.borrow()[0].ends_with(expected), "{told:?}");
         });
     }
+}
+
+#[test]
+fn what_was_there_is_not_gone_because_nobody_can_tell() {
+    let given = TokenSource::Given(Zeroizing::new("t".to_owned()));
+    with(given, 32, |consul, watches| async move {
+        consul.say("/v1/acl/token/self", 200, "{}");
+        consul.say("/v1/catalog/nodes", 500, "no leader");
+        consul.say(PATH, 200, "[1]");
+        let (_watch, told) = watch(&watches, &instances("api"));
+        until(|| told.borrow().len() == 1).await;
+        consul.say(PATH, 200, "[]");
+        until(|| told.borrow().len() == 2).await;
+        assert_eq!(told.borrow()[1], "failed: 500 no leader");
+        consul.say("/v1/catalog/nodes", 200, r#"[{"Node":"n1"}]"#);
+        until(|| told.borrow().len() == 3).await;
+        assert_eq!(told.borrow()[2], "[]");
+    });
 }
 
 #[test]
