@@ -120,6 +120,9 @@ impl Error {
         let same = std::mem::discriminant(self) == std::mem::discriminant(other);
         match (self, other) {
             (Self::Refused(one, _), Self::Refused(two, _)) => one == two,
+            // Another rule is other news for who has just given one.
+            (Self::Forbidden(one), Self::Forbidden(two))
+            | (Self::Filtered(one), Self::Filtered(two)) => one == two,
             _ => same,
         }
     }

@@ -237,6 +237,22 @@ fn a_token_of_this_datacenter_alone_sees_nothing_in_another() {
 }
 
 #[test]
+fn another_rule_that_is_missing_is_told_too() {
+    let given = TokenSource::Given(Zeroizing::new("t".to_owned()));
+    with(given, 32, |consul, watches| async move {
+        consul.say("/v1/catalog/nodes", 200, "[]");
+        consul.say("/v1/discovery-chain/api-sidecar-proxy", 403, "denied");
+        consul.say(PATH, 200, "[]");
+        let (_watch, told) = watch(&watches, &instances("api"));
+        until(|| told.borrow().len() == 1).await;
+        assert!(told.borrow()[0].contains("node_prefix"), "{told:?}");
+        consul.say("/v1/catalog/nodes", 200, r#"[{"Node":"n1"}]"#);
+        until(|| told.borrow().len() == 2).await;
+        assert!(told.borrow()[1].contains("api-sidecar-proxy"), "{told:?}");
+    });
+}
+
+#[test]
 fn answers_that_come_fast_are_fetched_with_pauses() {
     with(TokenSource::Anonymous, 32, |consul, watches| async move {
         consul.say(PATH, 200, "[0]");
