@@ -148,8 +148,11 @@ async fn watch(lanes: Rc<Lanes>) {
             }
             Err(error) => {
                 // When nobody can be reached nothing can be asked for either, and nothing was lost yet.
-                if !error.is_of_one_server() && parked.state.replace(State::Unable) != State::Unable
-                {
+                let is_known = match error {
+                    Error::Unreachable(..) | Error::Name(_) | Error::Busy(_) => false,
+                    _ => failures > 0 || !error.is_of_one_server(),
+                };
+                if is_known && parked.state.replace(State::Unable) != State::Unable {
                     release(&lanes);
                     parked.not_for_quiet.set(Some(Instant::now() + HOUR));
                 }

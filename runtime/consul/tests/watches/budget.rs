@@ -80,6 +80,28 @@ fn without_the_catalog_the_questions_take_turns() {
 }
 
 #[test]
+fn a_catalog_that_cannot_be_read_holds_no_question_back() {
+    with(TokenSource::Anonymous, 8, |consul, watches| async move {
+        let path = |number: usize| format!("/v1/health/connect/s{number}");
+        // As where it takes longer to come than it may.
+        consul.say(NODES, 500, "context deadline exceeded");
+        for number in 0..12 {
+            consul.say(&path(number), 200, "[0]");
+        }
+        let all: Vec<_> = (0..12)
+            .map(|number| watch(&watches, &instances(&format!("s{number}"))))
+            .collect();
+        until(|| all.iter().all(|(_, told)| told.borrow().len() == 1)).await;
+        // It is tried again, and then changes are told through it.
+        consul.say(NODES, 200, &catalog(12, 3, 1));
+        until(|| consul.times(NODES) >= 4).await;
+        consul.say(&path(3), 200, "[1]");
+        consul.say(NODES, 200, &catalog(12, 3, 2));
+        until(|| all[3].1.borrow().len() == 2).await;
+    });
+}
+
+#[test]
 fn when_nothing_happens_one_question_stands_for_all_services() {
     with(TokenSource::Anonymous, 32, |consul, watches| async move {
         let path = |number: usize| format!("/v1/health/connect/s{number}");
