@@ -220,8 +220,8 @@ impl Inner {
                             state.old.extend(source.stale_after(question));
                         }
                         state.note(news, now);
-                        let missing = source.doubt(question).map(str::to_owned);
-                        missing.map(|rules| Error::Filtered(rules).to_string())
+                        drop(source);
+                        self.doubt(question)
                     }
                     Err(error) => Some(format!("the answer is not understood: {error}")),
                 }
@@ -232,7 +232,7 @@ impl Inner {
                 None
             }
             Event::Failed(error) => Some(question.trouble(error)),
-            Event::Recovered => None,
+            Event::Recovered => self.doubt(question),
         };
         match trouble {
             None => {
@@ -253,5 +253,14 @@ impl Inner {
         {
             waker.wake();
         }
+    }
+
+    /// What the token seems to lack for an answer that was taken all the same; then it is soon asked for again.
+    fn doubt(&self, question: &Question) -> Option<String> {
+        let rules = self.source.borrow().doubt(question)?;
+        if let Some(watch) = self.asked.borrow().get(question) {
+            watch.doubt();
+        }
+        Some(Error::Filtered(rules.to_owned()).to_string())
     }
 }

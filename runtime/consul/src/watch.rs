@@ -101,6 +101,11 @@ impl Watch {
         self.lanes.refresh(self.id);
     }
 
+    /// The answer that was just told may not be all: asks again after one second to five minutes, until there is another.
+    pub(crate) fn doubt(&self) {
+        self.lanes.doubt(self.id);
+    }
+
     /// Calls `with` with the traffic of this question so far.
     pub fn traffic<T>(&self, with: impl FnOnce(&Traffic) -> T) -> T {
         self.lanes.traffic(self.id, with)

@@ -40,6 +40,8 @@ pub(super) struct Entry {
     /// Failures in a row, and the last one.
     failures: u8,
     failure: Option<Rc<Error>>,
+    /// How often in a row the answer was doubted, which was taken all the same.
+    doubts: u8,
     /// When it is to be asked; `None` while the digest watches for it.
     pub(super) due: Option<Instant>,
     /// Whether a lane has it.
@@ -88,6 +90,7 @@ impl Entry {
             quiet: 0,
             failures: 0,
             failure: None,
+            doubts: 0,
             due: None,
             runs: false,
             stale: false,
@@ -185,6 +188,9 @@ impl Entry {
         let before = self.known.replace(known);
         if before == Some(known) {
             self.quiet = self.quiet.saturating_add(u8::from(blocked));
+            if self.doubts > 0 {
+                self.doubt(now);
+            }
             return if was_failing {
                 Told::Recovered
             } else {
@@ -192,6 +198,7 @@ impl Entry {
             };
         }
         self.quiet = 0;
+        self.doubts = 0;
         if before.is_none() {
             Told::First
         } else {
@@ -211,7 +218,7 @@ impl Entry {
             Error::Refused(400..=499, _) | Error::TooLong(_) => (FORBIDDEN, RETRY_MOST),
             _ => (RETRY, RETRY_MOST),
         };
-        let whole = first.saturating_mul(1 << self.failures.min(16)).min(most);
+        let whole = longer(first, self.failures).min(most);
         // Shortened by up to half by chance, so that a site's proxies do not all ask at once when Consul is back.
         let [low, high, ..] = chance.to_ne_bytes();
         let off = u32::from(u16::from_ne_bytes([low, high]));
@@ -224,6 +231,14 @@ impl Entry {
         let failure = Rc::new(error);
         self.failure = Some(Rc::clone(&failure));
         news.then_some(failure)
+    }
+
+    /// The last answer may not be all: it is asked for again until it is another, soon and then less often, as it may be long.
+    /// A query that blocks would not hear of rights that are given.
+    pub(super) fn doubt(&mut self, now: Instant) {
+        self.start_over();
+        self.due = Some(now + longer(RETRY, self.doubts).min(WAIT));
+        self.doubts = self.doubts.saturating_add(1);
     }
 
     /// It is to be asked at once from the beginning. Whether a query is given up for it.
@@ -246,6 +261,11 @@ impl Entry {
         self.waker = Some(waker.clone());
         Poll::Pending
     }
+}
+
+/// A pause that doubles each time.
+fn longer(first: Duration, times: u8) -> Duration {
+    first.saturating_mul(1 << times.min(16))
 }
 
 /// What Go writes for an empty list or map.

@@ -164,6 +164,12 @@ impl Lanes {
         self.stir();
     }
 
+    pub(super) fn doubt(&self, id: Id) {
+        if let Some(entry) = self.entries.borrow_mut().get(id) {
+            entry.doubt(Instant::now());
+        }
+    }
+
     pub(super) fn traffic<T>(&self, id: Id, with: impl FnOnce(&Traffic) -> T) -> T {
         match self.entries.borrow_mut().get(id) {
             Some(entry) => with(&entry.traffic),

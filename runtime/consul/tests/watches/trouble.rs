@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use consul::{Question, TokenSource};
+use consul::{Follower, Question, Registered, Source, TokenSource, gateway::Gateway};
 use zeroize::Zeroizing;
 
 use crate::{fake::until, fake::with, instances, watch};
@@ -249,6 +249,47 @@ fn another_rule_that_is_missing_is_told_too() {
         consul.say("/v1/catalog/nodes", 200, r#"[{"Node":"n1"}]"#);
         until(|| told.borrow().len() == 2).await;
         assert!(told.borrow()[1].contains("api-sidecar-proxy"), "{told:?}");
+    });
+}
+
+#[test]
+fn rights_that_are_given_end_the_doubt_although_nothing_changed() {
+    with(TokenSource::Anonymous, 32, |consul, watches| async move {
+        let names = "/v1/catalog/services";
+        let gateway = r#"{"Kind":"mesh-gateway","ID":"gw","Service":"gw","Datacenter":"dc1"}"#;
+        consul.say("/v1/agent/service/gw", 200, gateway);
+        // Who may see all services sees Consul's own.
+        consul.say(names, 200, r#"{"api":[]}"#);
+        let registered = Registered {
+            id: "gw".to_owned(),
+            node: None,
+        };
+        let source = Source::Gateway(Gateway::new(registered, "consul"));
+        let follower = Follower::new(source, watches.clone());
+        let doubted = || {
+            let mut doubted = None;
+            follower.questions(|question, trouble| {
+                if *question == Question::Services {
+                    doubted = trouble.map(str::to_owned);
+                }
+            });
+            doubted
+        };
+        let test = async {
+            until(|| doubted().is_some()).await;
+            assert!(doubted().unwrap().contains("service_prefix"));
+            // The same again is no news, and no end of it.
+            until(|| consul.times(names) == 2).await;
+            consul.say(names, 200, r#"{"api":[],"consul":[]}"#);
+            consul.set_index(names, 10);
+            until(|| doubted().is_none()).await;
+        };
+        let follow = async {
+            loop {
+                follower.next().await;
+            }
+        };
+        smol::future::or(test, follow).await;
     });
 }
 
