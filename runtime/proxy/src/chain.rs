@@ -3,25 +3,21 @@
 use std::{cell::Cell, rc::Rc};
 
 use crate::tls::{Options as TlsOptions, ServerContext};
-use plan::{FilterChain, Identity, Plan, TrustBundle, matching::ServerNameTable};
+use plan::{FilterChain, matching::ServerNameTable};
 
-use crate::{secure, unusable::Unusable};
+use crate::{
+    secure::{self, Materials, Selected},
+    unusable::Unusable,
+};
 
 /// A chain at work. Shared by its listener and the flows that came in through it.
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) spec: Rc<FilterChain>,
     /// What it takes to terminate TLS, and what that was made from.
-    pub(crate) tls: Option<(ServerContext, Materials)>,
+    pub(crate) tls: Option<(ServerContext, Selected)>,
     /// Connections that came in through it.
     connections: Cell<u32>,
-}
-
-/// The parts of a Plan that a context is made from; as long as they are the same, the context is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Materials {
-    pub(crate) identity: Identity,
-    pub(crate) trust: Vec<TrustBundle>,
 }
 
 /// The chains of a listener, ready for look-ups.
@@ -35,25 +31,25 @@ impl Rules {
     /// The rules of these chains. Chains that are as before are kept, with their connections and their sessions.
     pub(crate) fn new(
         chains: &[Rc<FilterChain>],
-        plan: &Plan,
+        materials: &Materials,
         before: &Self,
         secure: &TlsOptions,
     ) -> Result<Self, Unusable> {
         let mut made = Vec::with_capacity(chains.len());
         for (at, spec) in chains.iter().enumerate() {
-            let materials = match &spec.tls {
-                Some(tls) => Some(secure::materials(plan, &tls.identity, &tls.trust)?),
+            let selected = match &spec.tls {
+                Some(tls) => Some(materials.select(&tls.identity, &tls.trust)?),
                 None => None,
             };
             let is_same = |chain: &&Rc<Chain>| {
                 chain.spec == *spec
-                    && chain.tls.as_ref().map(|(_, made_from)| made_from) == materials.as_ref()
+                    && chain.tls.as_ref().map(|(_, made_from)| made_from) == selected.as_ref()
             };
             // As a rule it is where it was.
             let same = before.chains.get(at).filter(is_same);
             made.push(match same.or_else(|| before.chains.iter().find(is_same)) {
                 Some(chain) => Rc::clone(chain),
-                None => Rc::new(Chain::new(Rc::clone(spec), materials, secure)?),
+                None => Rc::new(Chain::new(Rc::clone(spec), selected, secure)?),
             });
         }
         Ok(Self {
@@ -71,7 +67,7 @@ impl Rules {
 impl Chain {
     fn new(
         spec: Rc<FilterChain>,
-        materials: Option<Materials>,
+        materials: Option<Selected>,
         secure: &TlsOptions,
     ) -> Result<Self, Unusable> {
         let tls = match (&spec.tls, materials) {

@@ -9,12 +9,17 @@ use std::{
 
 use crate::tls::ClientContext;
 use plan::{
-    Address, Balance, Discovery, EndpointAddress, Health, Plan, UpstreamTls,
+    Address, Balance, Discovery, EndpointAddress, Health,
     balance::{self, Balancer, Target, Tried},
 };
 
 use crate::tls::Options as TlsOptions;
-use crate::{chain::Materials, outliers::Outliers, secure, slab::Ticket, unusable::Unusable};
+use crate::{
+    outliers::Outliers,
+    secure::{self, Materials, Selected},
+    slab::Ticket,
+    unusable::Unusable,
+};
 
 /// What is known of a host name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,29 +61,32 @@ pub(crate) enum Full {
 #[derive(Debug)]
 pub(crate) struct UpstreamContext {
     context: ClientContext,
-    spec: UpstreamTls,
-    materials: Materials,
+    spec: Rc<plan::Cluster>,
+    made_from: Selected,
 }
 
 impl UpstreamContext {
-    /// The context of a cluster; the one before, with its sessions, while nothing changed.
+    /// The context of a cluster; the one before, with its sessions, while nothing changed. `None` for one without TLS.
     pub(crate) fn new(
-        spec: &UpstreamTls,
-        plan: &Plan,
+        spec: &Rc<plan::Cluster>,
+        materials: &Materials,
         before: Option<&Self>,
         secure: &TlsOptions,
-    ) -> Result<Self, Unusable> {
-        let materials = secure::materials(plan, &spec.identity, std::slice::from_ref(&spec.trust))?;
-        let same = before.filter(|known| known.spec == *spec && known.materials == materials);
-        let context = match same {
-            Some(known) => known.context.clone(),
-            None => secure::client(spec, &materials, secure)?,
+    ) -> Result<Option<Box<Self>>, Unusable> {
+        let Some(tls) = &spec.tls else {
+            return Ok(None);
         };
-        Ok(Self {
+        let made_from = materials.select(&tls.identity, std::slice::from_ref(&tls.trust))?;
+        let same = |known: &&Self| known.spec.tls == spec.tls && known.made_from == made_from;
+        let context = match before.filter(same) {
+            Some(known) => known.context.clone(),
+            None => secure::client(tls, &made_from, secure)?,
+        };
+        Ok(Some(Box::new(Self {
             context,
-            spec: spec.clone(),
-            materials,
-        })
+            spec: Rc::clone(spec),
+            made_from,
+        })))
     }
 }
 
@@ -234,11 +242,11 @@ impl Cluster {
     /// Makes what it takes to originate TLS as a new Plan says it, from what it takes now.
     pub(crate) fn renewed(
         &self,
-        spec: &UpstreamTls,
-        plan: &Plan,
+        spec: &Rc<plan::Cluster>,
+        materials: &Materials,
         secure: &TlsOptions,
-    ) -> Result<UpstreamContext, Unusable> {
-        UpstreamContext::new(spec, plan, self.tls.borrow().as_deref(), secure)
+    ) -> Result<Option<Box<UpstreamContext>>, Unusable> {
+        UpstreamContext::new(spec, materials, self.tls.borrow().as_deref(), secure)
     }
 
     /// What makes TLS sessions to it; `None` where it has no TLS.

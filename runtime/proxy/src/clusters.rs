@@ -11,6 +11,7 @@ use plan::Plan;
 use crate::tls::Options as TlsOptions;
 use crate::{
     cluster::{Cluster, Names, Resolution, UpstreamContext, hosts},
+    secure::Materials,
     table::Changes,
     unusable::Unusable,
 };
@@ -46,19 +47,20 @@ impl Clusters {
         &self,
         plan: &Plan,
         same_materials: bool,
+        materials: &Materials,
         secure: &TlsOptions,
     ) -> Result<Prepared, Unusable> {
         let mut contexts = Vec::new();
         for (at, spec) in plan.clusters.iter().enumerate() {
-            let Some(tls) = &spec.tls else {
+            if spec.tls.is_none() {
                 continue;
-            };
+            }
             let context = match self.get(&spec.name) {
                 Some(cluster) if same_materials && cluster.is(spec) => continue,
-                Some(cluster) => cluster.renewed(tls, plan, secure)?,
-                None => UpstreamContext::new(tls, plan, None, secure)?,
+                Some(cluster) => cluster.renewed(spec, materials, secure)?,
+                None => UpstreamContext::new(spec, materials, None, secure)?,
             };
-            contexts.push((at, Box::new(context)));
+            contexts.extend(context.map(|made| (at, made)));
         }
         Ok(Prepared {
             same_materials,

@@ -173,7 +173,7 @@ impl Engine {
     pub(crate) fn apply(&mut self, plan: &Plan) -> Result<Changes, Unfit> {
         let changes = self.table.apply(plan, &self.options.tcp, &self.secure)?;
         if changes.materials_changed {
-            self.leaves = secure::tell_clock(plan, &self.secure);
+            self.leaves = secure::tell_clock(&self.table.materials, &self.secure);
         }
         for place in &changes.opened {
             let Some(listening) = self.table.listening(*place) else {

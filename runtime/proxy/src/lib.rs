@@ -42,6 +42,8 @@ mod unusable;
 mod wheel;
 
 #[cfg(feature = "tls")]
+mod materials;
+#[cfg(feature = "tls")]
 mod secure;
 #[cfg(feature = "tls")]
 pub(crate) use ::tls;

@@ -3,8 +3,7 @@
 //! All of them are made before a Plan is put to work, so that one which cannot be made refuses the Plan and changes nothing.
 
 use crate::tls::{
-    ClientContext, Clock, Error, Identity, Options, Roots, ServerContext, Tls12Suites, TrustBundle,
-    Versions,
+    ClientContext, Clock, Options, ServerContext, Tls12Suites, TrustBundle, Versions,
 };
 use plan::{
     Plan, TlsParameters, UpstreamTls,
@@ -12,78 +11,39 @@ use plan::{
     spiffe::{SpiffeId, Subject},
 };
 
+pub(crate) use crate::materials::{Materials, Selected};
 use crate::{
-    chain::Materials,
+    materials::unusable,
     unusable::{Part, Unusable},
 };
-
-fn unusable(part: Part) -> impl FnOnce(Error) -> Unusable {
-    move |error| Unusable {
-        part,
-        why: error.to_string(),
-    }
-}
-
-/// The identity and the bundles of those names in a Plan.
-pub(crate) fn materials(
-    plan: &Plan,
-    identity: &str,
-    trust: &[String],
-) -> Result<Materials, Unusable> {
-    let missing = |part: Part| Unusable {
-        part,
-        why: "the plan does not have it".to_owned(),
-    };
-    let found = plan.identities.iter().find(|known| known.name == identity);
-    let identity = found
-        .ok_or_else(|| missing(Part::Identity(identity.to_owned())))?
-        .clone();
-    let mut bundles = Vec::with_capacity(trust.len());
-    for domain in trust {
-        let bundle = plan
-            .trust
-            .iter()
-            .find(|bundle| bundle.trust_domain == *domain);
-        bundles.push(
-            bundle
-                .ok_or_else(|| missing(Part::Roots(domain.clone())))?
-                .clone(),
-        );
-    }
-    Ok(Materials {
-        identity,
-        trust: bundles,
-    })
-}
 
 /// What a chain needs to terminate TLS.
 pub(crate) fn server(
     parameters: &TlsParameters,
-    materials: &Materials,
+    materials: &Selected,
     intentions: Option<&Intentions>,
     options: &Options,
 ) -> Result<ServerContext, Unusable> {
-    let name = &materials.identity.name;
-    let identity = identity(&materials.identity)?;
+    let name = &materials.identity.source.name;
+    let identity = materials.identity.usable()?;
     let mut trust = TrustBundle::default();
     for bundle in &materials.trust {
-        trust = trust.with(&bundle.trust_domain, roots(bundle)?);
+        trust = trust.with(&bundle.source.trust_domain, bundle.usable()?.clone());
     }
     let options = with_parameters(parameters, options)?;
-    ServerContext::authorizing(&identity, trust, intentions.cloned(), &options)
+    ServerContext::authorizing(identity, trust, intentions.cloned(), &options)
         .map_err(unusable(Part::Identity(name.clone())))
 }
 
 /// What a cluster needs to originate TLS.
 pub(crate) fn client(
     wanted: &UpstreamTls,
-    materials: &Materials,
+    materials: &Selected,
     options: &Options,
 ) -> Result<ClientContext, Unusable> {
     let part = || Part::Upstream(wanted.server_name.clone());
-    let identity = identity(&materials.identity)?;
-    let roots = materials.trust.first().map(roots).transpose()?;
-    let roots = roots.ok_or_else(|| Unusable {
+    let identity = materials.identity.usable()?;
+    let roots = materials.trust.first().ok_or_else(|| Unusable {
         part: part(),
         why: "no roots".to_owned(),
     })?;
@@ -97,8 +57,8 @@ pub(crate) fn client(
     }
     let options = with_parameters(&wanted.parameters, options)?;
     ClientContext::new(
-        &identity,
-        roots,
+        identity,
+        roots.usable()?.clone(),
         accepted,
         Some(&wanted.server_name),
         &options,
@@ -129,18 +89,19 @@ pub fn unusable_parts(plan: &Plan) -> Vec<Unusable> {
             found.push(unusable);
         }
     };
+    let materials = Materials::of(plan, &Materials::default());
     // By themselves first: whatever uses a broken one breaks for the same reason.
-    plan.identities
-        .iter()
-        .for_each(|it| note(identity(it).map(drop)));
+    materials
+        .identities()
+        .for_each(|it| note(it.usable().map(drop)));
     for chain in plan.listeners.iter().flat_map(|listener| &listener.chains) {
         if let Some(tls) = &chain.tls {
-            let made = materials(plan, &tls.identity, &tls.trust);
+            let made = materials.select(&tls.identity, &tls.trust);
             note(made.and_then(|made| server(&tls.parameters, &made, None, &options).map(drop)));
         }
     }
     for tls in plan.clusters.iter().filter_map(|it| it.tls.as_ref()) {
-        let made = materials(plan, &tls.identity, std::slice::from_ref(&tls.trust));
+        let made = materials.select(&tls.identity, std::slice::from_ref(&tls.trust));
         note(made.and_then(|made| client(tls, &made, &options).map(drop)));
     }
     found
@@ -150,16 +111,17 @@ pub fn unusable_parts(plan: &Plan) -> Vec<Unusable> {
 /// roots that the Plan has, or are not that of their service in this datacenter.
 #[must_use]
 pub fn doubtful_identities(plan: &Plan, datacenter: &str, clock: &Clock) -> Vec<Unusable> {
+    let materials = Materials::of(plan, &Materials::default());
     let mut trust = TrustBundle::default();
-    for bundle in &plan.trust {
-        if let Ok(roots) = roots(bundle) {
-            trust = trust.with(&bundle.trust_domain, roots);
+    for bundle in materials.trust() {
+        if let Ok(roots) = bundle.usable() {
+            trust = trust.with(&bundle.source.trust_domain, roots.clone());
         }
     }
     let clock = clock.without_own();
     let mut found = Vec::new();
-    for given in &plan.identities {
-        let Ok(identity) = identity(given) else {
+    for given in materials.identities() {
+        let (Ok(identity), given) = (given.usable(), &given.source) else {
             continue;
         };
         let mut doubt = |why: String| {
@@ -183,43 +145,27 @@ pub fn doubtful_identities(plan: &Plan, datacenter: &str, clock: &Clock) -> Vec<
     found
 }
 
-/// Tells the clock when the newest of a Plan's identities was issued; gives whose they are and until when they are good.
-pub(crate) fn tell_clock(plan: &Plan, options: &Options) -> Vec<(String, u64)> {
-    let mut issued = 0;
-    let leaves = leaves(&plan.identities, &mut |from| issued = from.max(issued));
-    options.clock.own(issued);
-    leaves
+/// Tells the clock when the newest of these identities was issued; gives whose they are and until when they are good.
+pub(crate) fn tell_clock(materials: &Materials, options: &Options) -> Vec<(String, u64)> {
+    let identities = materials.identities();
+    let issued = identities.filter_map(|it| Some(it.usable().ok()?.validity().not_before));
+    options.clock.own(issued.max().unwrap_or(0));
+    last_seconds(materials)
 }
 
 /// Whose these identities are, and the last second of each, since 1970. What cannot be used is left out.
 #[must_use]
 pub fn good_until(identities: &[plan::Identity]) -> Vec<(String, u64)> {
-    leaves(identities, &mut |_| ())
+    last_seconds(&Materials::of_identities(identities))
 }
 
-fn leaves(identities: &[plan::Identity], from: &mut dyn FnMut(u64)) -> Vec<(String, u64)> {
-    let mut leaves = Vec::with_capacity(identities.len());
-    for given in identities {
-        if let Ok(identity) = identity(given) {
-            let validity = identity.validity();
-            from(validity.not_before);
-            leaves.push((given.name.clone(), validity.not_after));
-        }
-    }
-    leaves
-}
-
-fn identity(identity: &plan::Identity) -> Result<Identity, Unusable> {
-    Identity::from_pem(
-        identity.certificates.as_bytes(),
-        identity.key.expose().as_bytes(),
-    )
-    .map_err(unusable(Part::Identity(identity.name.clone())))
-}
-
-fn roots(bundle: &plan::TrustBundle) -> Result<Roots, Unusable> {
-    Roots::from_pem(bundle.roots.as_bytes())
-        .map_err(unusable(Part::Roots(bundle.trust_domain.clone())))
+fn last_seconds(materials: &Materials) -> Vec<(String, u64)> {
+    let identities = materials.identities();
+    let last = identities.filter_map(|it| {
+        let until = it.usable().ok()?.validity().not_after;
+        Some((it.source.name.clone(), until))
+    });
+    last.collect()
 }
 
 fn with_parameters(parameters: &TlsParameters, options: &Options) -> Result<Options, Unusable> {

@@ -21,6 +21,7 @@ use crate::{
     cluster::{Cluster, Names},
     clusters::Clusters,
     proxy::Unfit,
+    secure::Materials,
 };
 
 /// Connections that wait to be accepted. The kernel cuts it to `net.core.somaxconn`.
@@ -65,6 +66,8 @@ pub(crate) enum Verdict {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     plan: Plan,
+    /// Its identities and roots.
+    pub(crate) materials: Materials,
     pub(crate) clusters: Clusters,
     /// A listener keeps its place, which its epoll token names, for as long as it listens.
     pub(crate) listeners: Vec<Option<Listening>>,
@@ -110,6 +113,7 @@ impl Table {
         // What can fail goes first: rules, TLS of clusters, sockets.
         let same_materials =
             plan.identities == self.plan.identities && plan.trust == self.plan.trust;
+        let materials = Materials::of(plan, &self.materials);
         let mut rules = Vec::with_capacity(plan.listeners.len());
         for wanted in &plan.listeners {
             let place = self
@@ -123,10 +127,11 @@ impl Table {
             let before = place
                 .map_or(&none, |listening| &listening.listener.rules)
                 .borrow();
-            let made = Rules::new(&wanted.chains, plan, &before, secure);
+            let made = Rules::new(&wanted.chains, &materials, &before, secure);
             rules.push(Some(made.map_err(Unfit::Tls)?));
         }
-        let prepared = self.clusters.prepare(plan, same_materials, secure);
+        let clusters = &self.clusters;
+        let prepared = clusters.prepare(plan, same_materials, &materials, secure);
         let prepared = prepared.map_err(Unfit::Tls)?;
         let mut fresh = Vec::new();
         for wanted in &plan.listeners {
@@ -181,6 +186,7 @@ impl Table {
         self.clusters
             .apply(plan, prepared, &mut self.names, &mut changes);
         self.plan = plan.clone();
+        self.materials = materials;
         Ok(changes)
     }
 

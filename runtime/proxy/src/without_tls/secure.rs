@@ -1,9 +1,10 @@
 //! For a build without TLS: every part of a Plan that needs it is refused, which refuses the Plan.
 
+use std::convert::Infallible;
+
 use plan::{Plan, TlsParameters, UpstreamTls, intentions::Intentions};
 
 use crate::{
-    chain::Materials,
     tls::{ClientContext, Clock, Options, ServerContext},
     unusable::{Part, Unusable},
 };
@@ -33,28 +34,42 @@ pub fn good_until(_: &[plan::Identity]) -> Vec<(String, u64)> {
     Vec::new()
 }
 
-pub(crate) fn materials(_: &Plan, identity: &str, _: &[String]) -> Result<Materials, Unusable> {
-    Err(unusable(Part::Identity(identity.to_owned())))
+/// The identities and the roots of a Plan: nothing is read of them.
+#[derive(Debug, Default)]
+pub(crate) struct Materials;
+
+/// Never made.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Selected(Infallible);
+
+impl Materials {
+    pub(crate) fn of(_: &Plan, _: &Self) -> Self {
+        Self
+    }
+
+    pub(crate) fn select(&self, identity: &str, _: &[String]) -> Result<Selected, Unusable> {
+        Err(unusable(Part::Identity(identity.to_owned())))
+    }
 }
 
 pub(crate) fn server(
     _: &TlsParameters,
-    made_from: &Materials,
+    made_from: &Selected,
     _: Option<&Intentions>,
     _: &Options,
 ) -> Result<ServerContext, Unusable> {
-    Err(unusable(Part::Identity(made_from.identity.name.clone())))
+    match made_from.0 {}
 }
 
 pub(crate) fn client(
-    wanted: &UpstreamTls,
-    _: &Materials,
+    _: &UpstreamTls,
+    made_from: &Selected,
     _: &Options,
 ) -> Result<ClientContext, Unusable> {
-    Err(unusable(Part::Upstream(wanted.server_name.clone())))
+    match made_from.0 {}
 }
 
-pub(crate) fn tell_clock(_: &Plan, _: &Options) -> Vec<(String, u64)> {
+pub(crate) fn tell_clock(_: &Materials, _: &Options) -> Vec<(String, u64)> {
     Vec::new()
 }
 
