@@ -74,8 +74,13 @@ impl Servers {
 
     /// A lictor beside no agent, with these words and a token of these rules.
     fn launch(&self, node: &str, words: &[&str], rules: &str) -> Launch {
-        let home = Arc::new(TempDir::new());
         let (_, secret) = self.all[0].token(rules);
+        self.launch_with(node, words, &secret)
+    }
+
+    /// The same with this token.
+    fn launch_with(&self, node: &str, words: &[&str], secret: &str) -> Launch {
+        let home = Arc::new(TempDir::new());
         std::fs::create_dir(home.file("state")).unwrap();
         let addresses: Vec<String> = self
             .all
@@ -106,11 +111,21 @@ impl Servers {
 
     /// The sidecar of a service that stands in the catalog, on a node of its own.
     fn sidecar(&self, service: &str) -> Launch {
+        self.sidecar_with(service, &self.token_of(service))
+    }
+
+    /// The same with this token.
+    fn sidecar_with(&self, service: &str, secret: &str) -> Launch {
+        let id = format!("{service}-1");
+        self.launch_with(&node(service), &["--sidecar-for", &id], secret)
+    }
+
+    /// A token for the sidecar of a service.
+    fn token_of(&self, service: &str) -> String {
         let rules = format!(
             r#"service "{service}" {{ policy = "write" }} service_prefix "" {{ policy = "read" }} node_prefix "" {{ policy = "read" }}"#
         );
-        let id = format!("{service}-1");
-        self.launch(&node(service), &["--sidecar-for", &id], &rules)
+        self.all[0].token(&rules).1
     }
 }
 
@@ -294,17 +309,19 @@ fn a_leaf_past_half_of_its_life_is_renewed_by_another_server() {
     let at = || free(&servers.all[0]);
     let ip = servers.all[0].http().ip();
     catalogue(&servers.all[0], "web", SocketAddr::new(ip, 9), at(), "");
+    let token = servers.token_of("web");
     // Of 72 hours 36 are left after as many: not yet.
     let clock = WrongClock::by(35 * 3600);
-    let web = Gateway::start(clock.worn_by(servers.sidecar("web")));
+    let web = Gateway::start(clock.worn_by(servers.sidecar_with("web", &token)));
     let log = &web.lictor.log;
     log.wait_for("learned");
     wait::holds(Duration::from_secs(4), "the leaf is not renewed", || {
         log.events("leaf_renewed").is_empty() && log.events("leaf_not_renewed").is_empty()
     });
     drop(web);
+    // Whoever asks with the same token gets the same leaf, by now some seconds old; the other server has made none yet.
     let clock = WrongClock::by(37 * 3600);
-    let web = Gateway::start(clock.worn_by(servers.sidecar("web")));
+    let web = Gateway::start(clock.worn_by(servers.sidecar_with("web", &token)));
     let renewed = web.lictor.log.wait_for("leaf_renewed");
     assert!(
         renewed

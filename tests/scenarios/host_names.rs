@@ -133,6 +133,7 @@ fn a_dead_address_of_ipv6_delays_a_connection_by_a_quarter_of_a_second_at_most()
         "lo",
         "nodad",
     ]);
+    namespace.wait_for(dead.into());
     let _hole = namespace.run(|| BlackHole::bound_at((dead, PORT).into()));
     server.set("dual.test", &[dead.into(), v4(51)], 60);
     let backend = at(&namespace, v4(51));
@@ -152,6 +153,7 @@ fn a_dead_address_of_ipv6_delays_a_connection_by_a_quarter_of_a_second_at_most()
 #[test]
 fn an_address_of_ipv6_that_works_is_used() {
     let (namespace, server) = network();
+    namespace.wait_for(Ipv6Addr::LOCALHOST.into());
     server.set("six.test", &[Ipv6Addr::LOCALHOST.into()], 60);
     let backend = at(&namespace, Ipv6Addr::LOCALHOST.into());
     let gateway = gateway(&namespace, &["six.test"]);

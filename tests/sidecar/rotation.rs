@@ -34,6 +34,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// One side's certificates, replaced as Consul replaces them: roots first.
 struct Certificates<'a> {
+    side: &'a Gateway,
     file: &'a SidecarFile,
     service: &'static str,
 }
@@ -48,6 +49,16 @@ impl Certificates<'_> {
         let chain = [leaf.certificate.as_str(), cross].concat();
         replace(&self.file.file("leaf.pem"), &chain);
         replace(&self.file.file("leaf.key"), &leaf.key);
+    }
+}
+
+/// Changes files of both sides, and waits until each has read its own anew: neither may fall behind by more than one rotation,
+/// or it would rightly refuse the other.
+fn on_both(sides: &[Certificates<'_>], change: impl FnOnce()) {
+    let marks: Vec<usize> = sides.iter().map(|it| it.side.lictor.log.mark()).collect();
+    change();
+    for (it, mark) in sides.iter().zip(marks) {
+        it.side.lictor.log.event_after(mark, "reloaded", |_| true);
     }
 }
 
@@ -103,6 +114,8 @@ fn rotate(first: &Mesh, sides: &[Certificates<'_>], seconds: u64) -> usize {
     let rests_on = std::fs::read_to_string(first.root()).unwrap();
     let mut before = Authority::root(TRUST_DOMAIN, "pri-0.consul.ca.11111111.consul");
     let mut trusted = VecDeque::from([before.certificate.clone()]);
+    let roots = [before.certificate.as_str(), &rests_on].concat();
+    on_both(sides, || sides.iter().for_each(|side| side.trust(&roots)));
     let (start, mut count) = (Instant::now(), 0);
     while start.elapsed() < Duration::from_secs(seconds) {
         count += 1;
@@ -114,8 +127,10 @@ fn rotate(first: &Mesh, sides: &[Certificates<'_>], seconds: u64) -> usize {
             trusted.pop_front();
         }
         let roots: String = trusted.iter().chain([&rests_on]).map(|s| &**s).collect();
-        sides.iter().for_each(|side| side.trust(&roots));
-        sides.iter().for_each(|side| side.identify(&root, &cross));
+        on_both(sides, || {
+            sides.iter().for_each(|side| side.trust(&roots));
+            sides.iter().for_each(|side| side.identify(&root, &cross));
+        });
         before = root;
         thread::sleep((start + EVERY * count).saturating_duration_since(Instant::now()));
     }
@@ -142,8 +157,12 @@ fn roots_and_leaves_that_change_every_second_fail_no_flow() {
         exchange(flow, b"hello").unwrap();
     }
 
-    let sides = [(&api_file, "api"), (&web_file, "web")];
-    let sides = sides.map(|(file, service)| Certificates { file, service });
+    let sides = [(&api, &api_file, "api"), (&web, &web_file, "web")];
+    let sides = sides.map(|(side, file, service)| Certificates {
+        side,
+        file,
+        service,
+    });
     let tally = Tally::default();
     let seconds = seconds();
     let start = Instant::now();

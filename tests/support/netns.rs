@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::fs::File;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,6 +14,7 @@ use std::thread;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::temp::unique;
+use crate::wait::until_true;
 
 /// A network namespace with its loopback up.
 #[derive(Debug)]
@@ -44,6 +46,13 @@ impl Namespace {
     /// `ip` in it.
     pub fn ip(&self, arguments: &[&str]) {
         ip(&[&["-n", &self.name], arguments].concat());
+    }
+
+    /// Waits until this address of its own can be reached: the kernel makes the route to one of IPv6 a while after the address.
+    pub fn wait_for(&self, address: IpAddr) {
+        // Nothing is sent.
+        let has_route = || UdpSocket::bind((address, 0)).and_then(|it| it.connect((address, 9)));
+        until_true("a route to an address", || self.run(|| has_route().is_ok()));
     }
 
     /// Gives the processes that are started in it a resolv.conf of their own.
