@@ -39,6 +39,28 @@ fn flows_finish_and_then_the_process_ends() {
 }
 
 #[test]
+fn a_file_that_changes_meanwhile_lets_nobody_in_again() {
+    let (web, api) = (Backend::echo(), Backend::echo());
+    let file = GatewayFile::new("dc1")
+        .service("web", &[web.address()])
+        .timeout("drain = \"1m\"");
+    let mut gateway = file.start();
+    let address = gateway.address();
+    let mut flow = echoing(address, &sni("web", "dc1"));
+    gateway.lictor.terminate();
+    gateway.lictor.log.wait_for("draining");
+    gateway
+        .lictor
+        .rewrite(&file.service("api", &[api.address()]).to_string());
+    let reloaded = gateway.lictor.log.wait_for("reloaded");
+    assert_eq!(reloaded.field("listeners_opened"), "0", "{reloaded:?}");
+    assert!(TcpStream::connect(address).is_err(), "it listens again");
+    assert_echo(&mut flow, b"lives on");
+    drop(flow);
+    assert_eq!(gateway.lictor.wait_for_end().code(), Some(0));
+}
+
+#[test]
 fn without_flows_it_ends_at_once() {
     let web = Backend::echo();
     let mut gateway = GatewayFile::new("dc1")

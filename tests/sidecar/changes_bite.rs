@@ -97,6 +97,19 @@ fn an_intention_that_now_denies_cuts_the_flows_of_that_service_alone() {
 }
 
 #[test]
+fn it_cuts_them_while_the_process_drains_too() {
+    let mut lab = lab();
+    lab.api.lictor.terminate();
+    lab.api.lictor.log.wait_for("draining");
+    let denying = lab.file.clone().intentions("api", &[WEB_NO_MORE, CRON]);
+    lab.api.lictor.rewrite(&denying.to_string());
+    assert_eq!(ending(&mut lab.from_web).1, b"");
+    let closed = lab.api.lictor.log.wait_for("closed");
+    assert_eq!(closed.field("how"), "intention_denied", "{closed:?}");
+    assert_echo(&mut lab.from_cron, b"lives on");
+}
+
+#[test]
 fn an_intention_that_is_gone_cuts_too() {
     let mut lab = lab();
     let fewer = lab.file.clone().intentions("api", &[CRON]);

@@ -417,7 +417,11 @@ impl Running {
     }
 
     fn reload(&self) {
-        self.tell(self.notifier.reloading());
+        // Who has said that it ends is not reloading or ready again.
+        let tells = !self.state.draining.get();
+        if tells {
+            self.tell(self.notifier.reloading());
+        }
         let listened = self.proxy.listeners();
         let reloaded = reload::reload(
             &self.files,
@@ -439,7 +443,7 @@ impl Running {
             self.names.borrow_mut().follow(&self.proxy, &self.executor);
             self.say_new_listeners(&listened);
         }
-        if self.is_ready.get() {
+        if tells && self.is_ready.get() {
             sys::memory::give_back();
             self.tell(self.notifier.ready(&self.status()));
         }

@@ -40,11 +40,11 @@ impl Engine {
     /// Takes connections from a listener's queue.
     pub(crate) fn accept(&mut self, place: u32) {
         for _ in 0..BATCH {
-            let Some(listening) = self.table.listening(place) else {
+            let Some((listener, socket)) = self.table.listening(place) else {
                 return;
             };
-            let listener = Rc::clone(&listening.listener);
-            match socket::accept(&listening.socket) {
+            let listener = Rc::clone(listener);
+            match socket::accept(socket) {
                 Ok(Some((client, source))) => {
                     add(&self.counters.accepted, 1);
                     let source = source.map_or(Downstream::Local, Downstream::Inet);

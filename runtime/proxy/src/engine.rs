@@ -176,14 +176,14 @@ impl Engine {
             self.leaves = secure::tell_clock(&self.table.materials, &self.secure);
         }
         for place in &changes.opened {
-            let Some(listening) = self.table.listening(*place) else {
+            let Some((listener, socket)) = self.table.listening(*place) else {
                 continue;
             };
             let token = Token::Listener(*place).pack();
             if self.accepting != Accepting::Paused {
                 // Fails only at the kernel's limit of watches; such a listener would be deaf, so say so.
-                let added = self.epoll.add(&listening.socket, token, Interest::Readable);
-                added.map_err(|error| Unfit::Listen(listening.listener.address.clone(), error))?;
+                let added = self.epoll.add(socket, token, Interest::Readable);
+                added.map_err(|error| Unfit::Listen(listener.address.clone(), error))?;
             }
         }
         if changes.clusters_removed {
@@ -245,7 +245,7 @@ impl Engine {
     /// Stops accepting; flows go on.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
-        self.table.listeners.clear();
+        self.table.close();
     }
 
     /// Cuts the flows that a condition selects.
@@ -280,9 +280,9 @@ impl Engine {
         if before == Accepting::Paused {
             return;
         }
-        for listening in self.table.listeners.iter().flatten() {
+        for (_, _, socket) in self.table.listening_all() {
             // A listener that is not in the set makes no events, which is all that is wanted.
-            let _ = self.epoll.delete(&listening.socket);
+            let _ = self.epoll.delete(socket);
         }
         self.set_accept_timer();
         if before == Accepting::Normally {
@@ -298,15 +298,9 @@ impl Engine {
         }
         self.accepting = Accepting::OnTrial;
         self.set_accept_timer();
-        for (place, listening) in self.table.listeners.iter().enumerate() {
-            let (Some(listening), Ok(place)) = (listening, u32::try_from(place)) else {
-                continue;
-            };
-            let _ = self.epoll.add(
-                &listening.socket,
-                Token::Listener(place).pack(),
-                Interest::Readable,
-            );
+        for (place, _, socket) in self.table.listening_all() {
+            let token = Token::Listener(place).pack();
+            let _ = self.epoll.add(socket, token, Interest::Readable);
         }
     }
 

@@ -160,14 +160,9 @@ impl Proxy {
     #[must_use]
     pub fn listeners(&self) -> Vec<(String, Address)> {
         let engine = self.engine.borrow();
-        let listeners = engine.table.listeners.iter().flatten();
+        let listeners = engine.table.listening_all();
         listeners
-            .map(|listening| {
-                (
-                    listening.listener.name.borrow().clone(),
-                    listening.listener.address.clone(),
-                )
-            })
+            .map(|(_, listener, _)| (listener.name.borrow().clone(), listener.address.clone()))
             .collect()
     }
 
@@ -188,7 +183,7 @@ impl Proxy {
         self.engine.borrow_mut().resolved(name, answer);
     }
 
-    /// Stops accepting. Connections go on.
+    /// Stops accepting, whatever Plans are applied later. Connections go on, by the Plan then in force.
     pub fn drain(&self) {
         self.engine.borrow_mut().drain();
     }

@@ -44,7 +44,8 @@ pub(crate) struct Listener {
 #[derive(Debug)]
 pub(crate) struct Listening {
     pub(crate) listener: Rc<Listener>,
-    pub(crate) socket: OwnedFd,
+    /// `None` once the table is closed to new connections.
+    pub(crate) socket: Option<OwnedFd>,
     /// The file of a unix socket, which goes when this does.
     file: Option<SocketFile>,
 }
@@ -73,6 +74,8 @@ pub(crate) struct Table {
     pub(crate) listeners: Vec<Option<Listening>>,
     /// The host names among the endpoints, which must be resolved.
     pub(crate) names: Names,
+    /// Whether nobody is let in any more; the rules of a Plan still hold for who is.
+    is_closed: bool,
 }
 
 /// What a new Plan changed.
@@ -106,7 +109,7 @@ impl Table {
     ) -> Result<Changes, Unfit> {
         let mut changes = Changes::default();
         self.drop_lost();
-        let listens = |wanted| self.place_of(wanted).is_some();
+        let listens = |wanted| self.is_closed || self.place_of(wanted).is_some();
         if *plan == self.plan && plan.listeners.iter().all(listens) {
             return Ok(changes);
         }
@@ -135,7 +138,7 @@ impl Table {
         let prepared = prepared.map_err(Unfit::Tls)?;
         let mut fresh = Vec::new();
         for wanted in &plan.listeners {
-            if self.place_of(wanted).is_none() {
+            if !listens(wanted) {
                 let bound = bind(wanted, plan, tcp);
                 fresh.push(bound.map_err(|error| Unfit::Listen(wanted.address.clone(), error))?);
             }
@@ -190,6 +193,24 @@ impl Table {
         Ok(changes)
     }
 
+    /// Listens no more, whatever Plans want.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+        for listening in self.listeners.iter_mut().flatten() {
+            listening.socket = None;
+            listening.file = None;
+        }
+    }
+
+    /// The places where somebody listens, with the listener and its socket.
+    pub(crate) fn listening_all(&self) -> impl Iterator<Item = (u32, &Rc<Listener>, &OwnedFd)> {
+        let places = (0..).zip(&self.listeners);
+        places.filter_map(|(place, _)| {
+            let (listener, socket) = self.listening(place)?;
+            Some((place, listener, socket))
+        })
+    }
+
     /// Lets go of unix sockets whose file was taken away, which nobody can reach: so that they are made anew.
     fn drop_lost(&mut self) {
         for place in &mut self.listeners {
@@ -225,8 +246,10 @@ impl Table {
         }
     }
 
-    pub(crate) fn listening(&self, place: u32) -> Option<&Listening> {
-        self.listeners.get(place as usize)?.as_ref()
+    /// The listener at a place and its socket, while it listens.
+    pub(crate) fn listening(&self, place: u32) -> Option<(&Rc<Listener>, &OwnedFd)> {
+        let listening = self.listeners.get(place as usize)?.as_ref()?;
+        Some((&listening.listener, listening.socket.as_ref()?))
     }
 
     fn place_of(&self, wanted: &plan::Listener) -> Option<usize> {
@@ -283,7 +306,7 @@ fn bind(wanted: &plan::Listener, plan: &Plan, tcp: &TcpOptions) -> io::Result<Li
     });
     Ok(Listening {
         listener,
-        socket,
+        socket: Some(socket),
         file,
     })
 }

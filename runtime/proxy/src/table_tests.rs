@@ -75,7 +75,7 @@ fn apply(table: &mut Table, plan: &Plan) -> Changes {
 fn a_name_leads_by_the_chains_of_its_listener() {
     let mut table = Table::default();
     apply(&mut table, &plan());
-    let listener = Rc::clone(&table.listening(0).unwrap().listener);
+    let listener = Rc::clone(table.listening(0).unwrap().0);
     assert!(
         matches!(table.route(&listener, Some("x.dc2.td"), |_| 0), Verdict::To(_, cluster) if &*cluster.name() == "dc2.td")
     );
@@ -96,7 +96,7 @@ fn what_stays_the_same_is_not_touched() {
     let mut table = Table::default();
     assert_eq!(apply(&mut table, &plan()).opened, [0, 1]);
     let before = (
-        table.listening(0).unwrap().listener.address.clone(),
+        table.listening(0).unwrap().0.address.clone(),
         Rc::clone(table.clusters.get("api.td").unwrap()),
     );
 
@@ -124,7 +124,7 @@ fn what_stays_the_same_is_not_touched() {
     );
     assert!(changes.clusters_removed);
     assert_eq!(
-        table.listening(0).unwrap().listener.address,
+        table.listening(0).unwrap().0.address,
         before.0,
         "the socket is kept"
     );
@@ -149,12 +149,15 @@ fn a_listener_that_is_kept_has_its_new_name_and_one_that_is_lost_is_made_anew() 
     assert_eq!(apply(&mut table, &named("api")).opened, [0]);
     let changes = apply(&mut table, &named("db"));
     assert_eq!((changes.opened.len(), changes.closed), (0, 0));
-    assert_eq!(*table.listening(0).unwrap().listener.name.borrow(), "db");
+    assert_eq!(*table.listening(0).unwrap().0.name.borrow(), "db");
 
     std::fs::remove_file(&path).unwrap();
     assert_eq!(apply(&mut table, &named("db")).opened, [0]);
     assert!(path.exists());
-    table.listeners.clear();
+    // Closed, it does not come back.
+    table.close();
+    assert!(!path.exists() && table.listening(0).is_none());
+    assert!(apply(&mut table, &named("api")).opened.is_empty());
     assert!(!path.exists());
 }
 
