@@ -309,7 +309,7 @@ impl Registration {
         };
         let in_catalog = node.is_some();
         let mut failures = 0_u32;
-        loop {
+        while !watches.is_stopped() {
             match self.make(watches.client(), node).await {
                 Ok(()) => {
                     failures = 0;
@@ -337,9 +337,6 @@ impl Registration {
                 return;
             }
             drop(watch);
-            if watches.is_stopped() {
-                return;
-            }
             // Where two are at odds about it neither may be busy with it.
             Timer::after(RETRY).await;
         }

@@ -9,6 +9,7 @@
 
 mod budget;
 mod fake;
+mod registered;
 mod trouble;
 
 use std::{cell::RefCell, rc::Rc};
