@@ -68,7 +68,13 @@ impl Outgoing {
     pub(crate) fn room(&mut self, bytes: usize) -> &mut [u8] {
         let needed = self.filled.saturating_add(bytes);
         if self.memory.len() < needed {
-            self.memory.resize(needed, 0);
+            if self.filled == 0 {
+                // New memory is zero as it comes and becomes resident as it is written: of 128 KiB for bulk, a sidecar
+                // that sees none takes a page.
+                self.memory = vec![0; needed];
+            } else {
+                self.memory.resize(needed, 0);
+            }
         }
         self.memory.get_mut(self.filled..).unwrap_or_default()
     }
