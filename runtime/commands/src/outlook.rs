@@ -8,7 +8,12 @@ use std::fmt::{self, Write as _};
 
 use proxy::{Clock, Proxy};
 
-use crate::{admin::Told, log::Rfc3339, memory::Hours};
+use crate::{
+    admin::Told,
+    learning::Learning,
+    log::Rfc3339,
+    memory::{Hours, Memory},
+};
 
 /// What is to be expected.
 pub(crate) struct Outlook {
@@ -59,7 +64,24 @@ impl fmt::Display for Outlook {
     }
 }
 
-/// The admin endpoint's page on what is known, and for how long.
+/// What is known, and for how long, in the line that a service manager shows.
+pub(crate) fn line(proxy: &Proxy, memory: &Memory, learning: &Learning) -> String {
+    let mut text = format!("running on {} listener(s)", proxy.listeners().len());
+    let (age, lost) = (memory.age(), learning.lost_for());
+    // Writing to a String cannot fail.
+    if let Some(age) = &age {
+        let _ = write!(text, ", from memory, {age}");
+    }
+    if let Some(lost) = lost {
+        let _ = write!(text, ", Consul lost for {}", Hours(lost));
+    }
+    if age.is_some() || lost.is_some() {
+        let _ = write!(text, "; {}", Outlook::of(proxy, memory.clock()));
+    }
+    text
+}
+
+/// The same on a page of the admin endpoint, with what the process has written.
 pub(crate) fn page(told: &Told) -> String {
     let Told {
         proxy,

@@ -29,9 +29,9 @@ use crate::{
     log,
     log::Log,
     materials,
-    memory::{self, Hours, Memory},
+    memory::{self, Memory},
     names::Names,
-    outlook::Outlook,
+    outlook::{self, Outlook},
     plans, reload, shortage,
 };
 
@@ -535,18 +535,7 @@ impl Running {
     }
 
     fn status(&self) -> String {
-        let listeners = self.proxy.listeners().len();
-        let mut status = format!("running on {listeners} listener(s)");
-        if let Some(age) = self.memory.age() {
-            status += &format!(", from memory, {age}");
-        }
-        if let Some(lost) = self.learning.lost_for() {
-            status += &format!(", Consul lost for {}", Hours(lost));
-        }
-        if self.is_alone() {
-            status += &format!("; {}", Outlook::of(&self.proxy, self.memory.clock()));
-        }
-        status
+        outlook::line(&self.proxy, &self.memory, &self.learning)
     }
 
     /// A service manager that does not listen is worth a line, and no more.

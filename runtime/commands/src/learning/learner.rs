@@ -169,14 +169,18 @@ impl Learner {
             self.say(why.collect(), "upstream_refused", log);
         }
         let mut plan = assembled.plan();
-        if let Some(before) = &self.learned.borrow().plan {
+        let mut learned = self.learned.borrow_mut();
+        if let Some(before) = &learned.plan {
             if *before == plan && !self.filled.get() {
+                // What could not be put to work is not wanted any more.
+                learned.hindrance = None;
                 return;
             }
             plan.share(before);
         }
         let (listeners, clusters) = (plan.listeners.len(), plan.clusters.len());
-        let before = self.learned.borrow_mut().plan.replace(plan);
+        let before = learned.plan.replace(plan);
+        drop(learned);
         match apply() {
             Ok(()) => {
                 let mut learned = self.learned.borrow_mut();
