@@ -26,6 +26,7 @@ mod reload;
 #[cfg(feature = "consul")]
 mod renewing;
 mod run;
+mod running;
 mod shortage;
 mod stderr;
 mod tree;
