@@ -16,6 +16,7 @@ use crate::{
     merge,
     question::{ChainQuestion, Question},
     source::Registered,
+    watch::hash,
 };
 
 /// The last good answers.
@@ -316,13 +317,13 @@ fn read(question: &Question, body: &[u8]) -> Result<Answer, NotUnderstood> {
             Answer::Defaults(defaults::list(body)?)
         }
         Question::MeshEntry => Answer::Tls(Box::new(mesh::tls(body)?)),
-        Question::NodeChecks { .. } => Answer::Digest(digest(body)),
+        Question::NodeChecks { .. } => Answer::Digest(hash(body)),
         Question::Roots => Answer::Roots(authority::roots(body)?),
         Question::Leaf { .. } => Answer::Leaf(Box::new(authority::leaf(body)?)),
         Question::Intentions { service } => {
             Answer::Intentions(intentions::matching(body, service)?)
         }
-        Question::AnyIntention => Answer::Digest(digest(body)),
+        Question::AnyIntention => Answer::Digest(hash(body)),
         Question::Default { .. } => Answer::Allowed(intentions::allowed(body)?),
         Question::Chain(_) => Answer::Chain(Box::new(chain::chain(body)?)),
         Question::Instances {
@@ -392,11 +393,4 @@ fn service_of(instance: &instances::Instance) -> String {
         "" => instance.service.name.clone(),
         service => service.to_owned(),
     }
-}
-
-/// FNV-1a: enough to see a change.
-fn digest(body: &[u8]) -> u64 {
-    body.iter().fold(0xcbf2_9ce4_8422_2325, |digest, byte| {
-        (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

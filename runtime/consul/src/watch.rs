@@ -25,6 +25,8 @@ use smol::LocalExecutor;
 
 use crate::{About, Client, Error, Question, Traffic};
 
+pub(crate) use entry::hash;
+
 use entry::Entry;
 use lanes::Lanes;
 

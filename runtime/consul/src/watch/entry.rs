@@ -274,7 +274,7 @@ fn is_empty(body: &[u8]) -> bool {
 }
 
 /// FNV-1a (RFC 9923): tells answers apart, which nobody has an interest in making alike.
-pub(super) fn hash(bytes: &[u8]) -> u64 {
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
     hash_on(FNV_BASIS, bytes)
 }
 
