@@ -45,6 +45,9 @@ impl fmt::Display for NotRun {
 /// A resolver behind a splitter behind a router is the deepest that Consul compiles.
 const MAX_DEPTH: u32 = 8;
 
+/// As many shares as there are hundredths of a percent. Splitters that lead to each other come to as many as are looked at.
+const MAX_SPLITS: usize = 10_000;
+
 /// The plan's chain.
 ///
 /// # Errors
@@ -88,6 +91,7 @@ fn follow(
             }
             Ok(())
         }
+        "resolver" if splits.len() >= MAX_SPLITS => Err(broken()),
         "resolver" => {
             splits.push(Split {
                 weight,
@@ -159,5 +163,42 @@ fn via(mode: &str) -> Via {
         "local" => Via::LocalGateway,
         "remote" => Via::RemoteGateway,
         _ => Via::Direct,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Splitters, one behind the other, each with so many equal parts.
+    fn nested(parts: usize, depth: usize) -> CompiledChain {
+        let mut compiled = CompiledChain {
+            start: "0".to_owned(),
+            ..CompiledChain::default()
+        };
+        for at in 0..depth {
+            let node = answer::Node {
+                kind: "splitter".to_owned(),
+                splits: vec![(plan::chain::WHOLE / 100, (at + 1).to_string()); parts],
+                ..answer::Node::default()
+            };
+            compiled.nodes.push((at.to_string(), node));
+        }
+        let node = answer::Node {
+            kind: "resolver".to_owned(),
+            target: "t".to_owned(),
+            ..answer::Node::default()
+        };
+        compiled.nodes.push((depth.to_string(), node));
+        compiled
+            .targets
+            .push(("t".to_owned(), answer::Target::default()));
+        compiled
+    }
+
+    #[test]
+    fn a_chain_has_an_end_however_its_splitters_nest() {
+        assert_eq!(chain(&nested(100, 1)).map(|it| it.splits.len()), Ok(100));
+        assert!(matches!(chain(&nested(100, 7)), Err(NotRun::Broken(_))));
     }
 }
