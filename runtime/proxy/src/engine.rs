@@ -316,8 +316,10 @@ impl Engine {
     }
 
     fn set_accept_timer(&mut self) {
-        self.wheel
-            .set(self.accept_index(), self.now + ticks(ACCEPT_RETRY));
+        self.wheel.set(
+            self.accept_index(),
+            self.now.saturating_add(ticks(ACCEPT_RETRY)),
+        );
     }
 
     /// The wheel's index for the end of a pause, just past those of the flows.
@@ -367,7 +369,7 @@ impl Engine {
                 self.seal_failed(ticket, Blame::Silence, detail);
             }
             Stage::Relaying(relaying) => {
-                let deadline = relaying.active + ticks(self.options.idle_timeout);
+                let deadline = (relaying.active).saturating_add(ticks(self.options.idle_timeout));
                 if deadline <= self.now {
                     self.cut(ticket, Cause::IdleTimeout);
                 } else {
