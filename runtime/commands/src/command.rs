@@ -189,12 +189,17 @@ pub(crate) struct Explain {
 
 pub(crate) fn print_version() -> Exit {
     println!(
-        "lictor {} for {}\nfeatures: mesh-gateway (SNI passthrough), splice, local file (HCL, JSON, YAML){}\n\
+        "lictor {} for {}\nfeatures: mesh-gateway (SNI passthrough), splice, local file (HCL, JSON, YAML){}{}\n\
          kernel TLS: {} by this kernel, {}",
         env!("CARGO_PKG_VERSION"),
         env!("LICTOR_TARGET"),
         if cfg!(feature = "sidecar") {
             ", sidecar (TLS 1.2 and 1.3)"
+        } else {
+            ""
+        },
+        if cfg!(feature = "consul") {
+            ", Consul (HTTP API)"
         } else {
             ""
         },
