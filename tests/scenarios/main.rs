@@ -1,6 +1,7 @@
 //! What lictor does for the world: the real binary, real sockets, real peers. One behaviour a file,
 //! each named for what is true if its tests pass.
 
+mod admin_waits;
 mod any_client_hello;
 mod backpressure;
 mod bad_network;

@@ -19,7 +19,7 @@ use std::{
 use plan::Address;
 use proxy::{Cause, Proxy};
 use smol::{
-    Async, LocalExecutor, Timer,
+    Async, LocalExecutor, Timer, channel,
     future::or,
     io::{AsyncReadExt as _, AsyncWriteExt as _},
 };
@@ -45,7 +45,7 @@ const SOCKET_MODE: u32 = 0o660;
 const BACKLOG: i32 = 128;
 
 /// Requests at a time; more wait in the listener's queue.
-const MAX_REQUESTS: u32 = 4;
+const MAX_REQUESTS: usize = 4;
 
 /// What the pages tell beside the data plane's own counters.
 #[derive(Debug, Default)]
@@ -112,18 +112,16 @@ impl Endpoint {
 
 /// Answers requests for as long as it is polled.
 pub(crate) async fn serve(listener: Endpoint, executor: Rc<LocalExecutor<'static>>, told: Told) {
-    let open = Rc::new(Cell::new(0));
-    loop {
+    let (begin, end) = channel::bounded(MAX_REQUESTS);
+    // Ends with the process: it holds the other end itself.
+    while begin.send(()).await.is_ok() {
         let Ok(stream) = listener.accept().await else {
             // No descriptors: the data plane says so; here it is enough to try again.
             Timer::after(Duration::from_secs(1)).await;
+            let _ = end.try_recv();
             continue;
         };
-        if open.get() >= MAX_REQUESTS {
-            continue;
-        }
-        open.set(open.get() + 1);
-        let (open, told) = (Rc::clone(&open), told.clone());
+        let (end, told) = (end.clone(), told.clone());
         executor
             .spawn(async move {
                 let timeout = async {
@@ -132,7 +130,7 @@ pub(crate) async fn serve(listener: Endpoint, executor: Rc<LocalExecutor<'static
                 };
                 // A client that leaves early or is slow gets no answer; nobody else needs to know.
                 let _ = or(answer(stream, &told), timeout).await;
-                open.set(open.get() - 1);
+                let _ = end.try_recv();
             })
             .detach();
     }
