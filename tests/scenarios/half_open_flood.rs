@@ -86,3 +86,29 @@ fn ten_thousand_half_open_clients_leave_a_good_one_served() {
     assert_eq!(told, half_open.len() as f64, "{refused:?}");
     assert_echo(&mut established, b"after the flood");
 }
+
+#[test]
+fn long_hellos_that_never_end_are_bounded_in_all() {
+    const CLIENTS: usize = 200;
+    const BYTES: usize = 12_000;
+    let app = Backend::echo();
+    let gateway = GatewayFile::new("dc1")
+        .service("web", &[app.address()])
+        .start();
+    let (address, name) = (gateway.address(), sni("web", "dc1"));
+    // A ClientHello of 16 KB in one record.
+    let mut beginning = vec![0x16, 3, 1, 0x3f, 4, 1, 0, 0x3f, 0];
+    beginning.resize(BYTES, 0);
+    let _clients: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = TcpStream::connect(address).expect("the gateway accepts");
+            let _ = client.write_all(&beginning);
+            client
+        })
+        .collect();
+    let fit = (1 << 20) / BYTES;
+    let closed = u32::try_from(CLIENTS - fit).expect("few");
+    gateway.wait_for_refused("handshake_limit", closed);
+    assert!(gateway.stats().value("lictor_handshaking") <= fit as f64);
+    echoing(address, &name);
+}

@@ -1,8 +1,8 @@
 //! From an accepted connection to a server name that leads somewhere, or to a refusal.
 //!
 //! The ClientHello is tried for at once after accepting, since most clients send it with the handshake's last packet; only
-//! a client that has not is given a place among those who are waited for. They are bounded twice: by source, and all
-//! together to half of the table, where the oldest makes room.
+//! a client that has not is given a place among those who are waited for. They are bounded by source, and all together
+//! to half of the table and in what they have sent, where the oldest makes room.
 
 use std::{fmt, os::fd::OwnedFd, rc::Rc};
 
@@ -26,6 +26,10 @@ use crate::{
 
 /// Connections accepted in one go; then other events have their turn.
 const BATCH: usize = 32;
+
+/// What may have come of all ClientHellos that are not whole: as much as other bytes that wait. Most are whole when they come, so
+/// that it is hundreds of clients on links that lose packets, or a few that mean no good.
+const MAX_UNFINISHED_BYTES: usize = 1024 * 1024;
 
 /// A fatal TLS alert (RFC 8446 section 6), so that a refused client can say more than "connection closed".
 const fn alert(description: u8) -> [u8; 7] {
@@ -95,7 +99,10 @@ impl Engine {
             let Some(flow) = self.flows.get_mut(ticket) else {
                 return;
             };
-            let Stage::Greeting(Greeting { received, awaited }) = &mut flow.stage else {
+            let Stage::Greeting(Greeting {
+                received, awaited, ..
+            }) = &mut flow.stage
+            else {
                 return;
             };
             // What one read can bring is bounded, so that what is kept is: a flight and one read more.
@@ -106,7 +113,7 @@ impl Engine {
                 .unwrap_or_default();
             let count = match socket::receive(&flow.client, room) {
                 Ok(Moved::Bytes(count)) => count,
-                Ok(Moved::WouldBlock) if *awaited => return,
+                Ok(Moved::WouldBlock) if *awaited => return self.count_unfinished(ticket),
                 Ok(Moved::WouldBlock) => return self.await_hello(ticket),
                 // Closed without a word: a health check, as a rule, and no refusal.
                 Ok(Moved::End) | Err(_) if received.is_empty() => return self.drop_flow(ticket),
@@ -159,6 +166,7 @@ impl Engine {
         if self.counters.handshaking.get() > self.options.connections.div_ceil(2) as u64 {
             self.close_oldest_greeter();
         }
+        self.count_unfinished(ticket);
         if self.greeters.len() > 2 * self.options.connections {
             let flows = &mut self.flows;
             self.greeters
@@ -166,16 +174,32 @@ impl Engine {
         }
     }
 
-    fn close_oldest_greeter(&mut self) {
+    /// Notes what has come of a ClientHello that is awaited, and makes room where that is too much in all.
+    fn count_unfinished(&mut self, ticket: Ticket) {
+        if let Some(Stage::Greeting(greeting)) =
+            self.flows.get_mut(ticket).map(|flow| &mut flow.stage)
+        {
+            let received = u32::try_from(greeting.received.len()).unwrap_or(u32::MAX);
+            let before = std::mem::replace(&mut greeting.counted, received);
+            self.unfinished += received.saturating_sub(before) as usize;
+        }
+        while self.unfinished > MAX_UNFINISHED_BYTES && self.close_oldest_greeter() {}
+    }
+
+    /// False when there is none.
+    fn close_oldest_greeter(&mut self) -> bool {
         while let Some(oldest) = self.greeters.pop_front() {
             if is_greeting(self.flows.get_mut(oldest)) {
-                return self.cut(oldest, Cause::HandshakeLimit);
+                self.cut(oldest, Cause::HandshakeLimit);
+                return true;
             }
         }
+        false
     }
 
     /// A flow whose ClientHello was awaited has sent it, or is gone.
-    pub(crate) fn stop_awaiting(&mut self, source: Downstream) {
+    pub(crate) fn stop_awaiting(&mut self, source: Downstream, counted: u32) {
+        self.unfinished = self.unfinished.saturating_sub(counted as usize);
         self.counters
             .handshaking
             .set(self.counters.handshaking.get().saturating_sub(1));

@@ -142,7 +142,8 @@ impl Engine {
         if let Stage::Greeting(greeting) = &mut flow.stage
             && std::mem::take(&mut greeting.awaited)
         {
-            self.stop_awaiting(source);
+            let counted = std::mem::take(&mut greeting.counted);
+            self.stop_awaiting(source, counted);
             return true;
         }
         let token = Token::Client(ticket).pack();

@@ -72,6 +72,8 @@ pub(crate) struct Engine {
     pub(crate) seed: u64,
     /// Flows whose ClientHello is awaited, the oldest first; some have moved on since.
     pub(crate) greeters: VecDeque<Ticket>,
+    /// Bytes that have come of their ClientHellos.
+    pub(crate) unfinished: usize,
     /// How many of them each source has.
     pub(crate) sources: HashMap<IpAddr, u32>,
     accepting: Accepting,
@@ -121,6 +123,7 @@ impl Engine {
             now: 0,
             seed: seed | 1,
             greeters: VecDeque::new(),
+            unfinished: 0,
             sources: HashMap::new(),
             accepting: Accepting::Normally,
             next_return: None,

@@ -57,6 +57,8 @@ pub(crate) struct Greeting {
     pub(crate) received: Vec<u8>,
     /// It is in the epoll set and counts among those who are waited for.
     pub(crate) awaited: bool,
+    /// How much of it counts among the bytes of all of them.
+    pub(crate) counted: u32,
 }
 
 /// What is kept while TLS with the client is being set up.

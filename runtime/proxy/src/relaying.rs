@@ -311,7 +311,9 @@ impl Engine {
             chain.leave();
         }
         match &flow.stage {
-            Stage::Greeting(greeting) if greeting.awaited => self.stop_awaiting(flow.source),
+            Stage::Greeting(greeting) if greeting.awaited => {
+                self.stop_awaiting(flow.source, greeting.counted);
+            }
             Stage::Greeting(_) | Stage::Opening(_) | Stage::Relaying(_) => {}
             Stage::Dialing(dialing) => dialing.cluster.abandon(),
             Stage::Sealing(sealing) => sealing.cluster.abandon(),
