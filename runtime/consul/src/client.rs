@@ -139,11 +139,7 @@ impl Client {
         let traffic = Traffic::default();
         let about = self
             .send(request, &traffic, &mut |_, piece| {
-                if body.len() + piece.len() > most {
-                    return Err(Error::TooLong(most));
-                }
-                body.extend_from_slice(piece);
-                Ok(())
+                collect(&mut body, piece, most)
             })
             .await?;
         Ok((about, body))
@@ -198,15 +194,10 @@ impl Client {
             let mut connection = Connection::new(self.connect_to(address).await?, index);
             let bytes = self.bytes(request, index)?;
             let mut body = Vec::new();
-            let mut collect = |_: &About, piece: &[u8]| {
-                if body.len() + piece.len() > most {
-                    return Err(Error::TooLong(most));
-                }
-                body.extend_from_slice(piece);
-                Ok(())
-            };
             let answer = connection
-                .exchange(&bytes, &self.traffic, &mut collect)
+                .exchange(&bytes, &self.traffic, &mut |_, piece| {
+                    collect(&mut body, piece, most)
+                })
                 .await;
             let (about, _) = answer.map_err(|failure| self.failed(index, failure))?;
             match about.status {
@@ -355,6 +346,15 @@ impl Client {
         bytes.extend_from_slice(request.body.unwrap_or_default());
         Ok(bytes)
     }
+}
+
+/// Appends a piece of a body, which may have so many bytes.
+pub(crate) fn collect(body: &mut Vec<u8>, piece: &[u8], most: usize) -> Result<(), Error> {
+    if body.len() + piece.len() > most {
+        return Err(Error::TooLong(most));
+    }
+    body.extend_from_slice(piece);
+    Ok(())
 }
 
 async fn connect(address: SocketAddr) -> io::Result<Async<TcpStream>> {

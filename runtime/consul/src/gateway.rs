@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, rc::Rc};
 use plan::{
     Endpoint, Plan,
     gateway::service_clusters,
-    mesh::{GatewayRegistration, Mesh, RemoteDatacenter, Server, Service, Subset},
+    mesh::{GatewayRegistration, Mesh, Server, Service, Subset},
     order::sort_by_name,
 };
 
@@ -342,17 +342,7 @@ impl Gateway {
             partition: gateway.partition.clone(),
             ..Mesh::default()
         };
-        for (name, inside, outside) in self.known.gateways() {
-            if name == here {
-                mesh.gateways = endpoints(inside, Usable::Warning);
-            } else {
-                mesh.datacenters.push(RemoteDatacenter {
-                    name: name.clone(),
-                    gateways: endpoints(outside, Usable::Warning),
-                    services: Vec::new(),
-                });
-            }
-        }
+        self.known.add_gateways(&mut mesh, here);
         for server in self.known.servers() {
             if let [rpc] =
                 endpoints(std::slice::from_ref(&server.place), Usable::Warning).as_slice()

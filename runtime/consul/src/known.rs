@@ -8,9 +8,11 @@ use std::{
     rc::Rc,
 };
 
+use plan::mesh::{Mesh, RemoteDatacenter};
+
 use crate::{
     answers::{authority, catalog, chain, defaults, instances, intentions, mesh, service},
-    assemble::places::{self, From, Place},
+    assemble::places::{self, From, Place, Usable},
     json::NotUnderstood,
     listed::Listed,
     merge,
@@ -248,10 +250,21 @@ impl Known {
         }
     }
 
-    pub(crate) fn gateways(&self) -> &[(String, Vec<Place>, Vec<Place>)] {
-        match self.answer(&Question::Gateways) {
-            Some(Answer::Gateways(gateways)) => gateways,
-            _ => &[],
+    /// Adds the mesh gateways of this datacenter and of the others.
+    pub(crate) fn add_gateways(&self, mesh: &mut Mesh, here: &str) {
+        let Some(Answer::Gateways(gateways)) = self.answer(&Question::Gateways) else {
+            return;
+        };
+        for (name, inside, outside) in gateways {
+            if name == here {
+                mesh.gateways = places::endpoints(inside, Usable::Warning);
+            } else {
+                mesh.datacenters.push(RemoteDatacenter {
+                    name: name.clone(),
+                    gateways: places::endpoints(outside, Usable::Warning),
+                    services: Vec::new(),
+                });
+            }
         }
     }
 

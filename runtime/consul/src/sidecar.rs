@@ -399,17 +399,7 @@ impl<'a> Around<'a> {
 
     fn mesh(self) -> Mesh {
         let mut mesh = Mesh::default();
-        for (name, inside, outside) in self.known.gateways() {
-            if name == self.here {
-                mesh.gateways = endpoints(inside, Usable::Warning);
-            } else {
-                mesh.datacenters.push(RemoteDatacenter {
-                    name: name.clone(),
-                    gateways: endpoints(outside, Usable::Warning),
-                    services: Vec::new(),
-                });
-            }
-        }
+        self.known.add_gateways(&mut mesh, self.here);
         for ((datacenter, ..), service) in self.services {
             if datacenter == self.here {
                 mesh.services.push(service);

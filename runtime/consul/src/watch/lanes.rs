@@ -25,7 +25,7 @@ use super::{
     parked::Parked,
     token,
 };
-use crate::{About, Client, Error, Request, Traffic};
+use crate::{About, Client, Error, Request, Traffic, client::collect};
 
 pub(super) struct Lanes {
     client: Rc<Client>,
@@ -317,13 +317,7 @@ impl Lanes {
         };
         let traffic = Traffic::default();
         let mut text = Vec::new();
-        let collect = &mut |_: &About, piece: &[u8]| {
-            if text.len() + piece.len() > MAX_ANSWER_BYTES {
-                return Err(Error::TooLong(MAX_ANSWER_BYTES));
-            }
-            text.extend_from_slice(piece);
-            Ok(())
-        };
+        let collect = &mut |_: &About, piece: &[u8]| collect(&mut text, piece, MAX_ANSWER_BYTES);
         let send = async { Some(self.client.send(request, &traffic, collect).await) };
         let given_up = async {
             self.given_up(id).await;
