@@ -12,7 +12,7 @@ use plan::{
 
 use crate::{
     answers::service::{Config, Service},
-    assemble::sidecar_registration::CONNECT_TIMEOUT,
+    assemble::sidecar_registration::{CONNECT_TIMEOUT, must_be},
 };
 
 /// The kernel's own keepalive (tcp(7)), where the registration turns it on and says no more.
@@ -28,16 +28,7 @@ const KERNEL_KEEPALIVE: TcpKeepalive = TcpKeepalive {
 /// Why this service cannot be run as a mesh gateway.
 pub fn gateway(service: &Service) -> Result<GatewayRegistration, String> {
     let id = &service.id;
-    if service.kind != "mesh-gateway" {
-        let kind = if service.kind.is_empty() {
-            "an ordinary service"
-        } else {
-            &service.kind
-        };
-        return Err(format!(
-            "{id} is registered as {kind}, not as mesh-gateway; give the ID of the gateway"
-        ));
-    }
+    must_be(service, "mesh-gateway", "gateway")?;
     let keys = Keys(&service.proxy.config);
     let address = match service.address.as_str() {
         "" => None,

@@ -29,16 +29,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub fn sidecar(service: &Service, intentions: Intentions) -> Result<SidecarRegistration, String> {
     let proxy = &service.proxy;
     let id = &service.id;
-    if service.kind != "connect-proxy" {
-        let kind = if service.kind.is_empty() {
-            "an ordinary service"
-        } else {
-            &service.kind
-        };
-        return Err(format!(
-            "{id} is registered as {kind}, not as connect-proxy; give the ID of the sidecar"
-        ));
-    }
+    must_be(service, "connect-proxy", "sidecar")?;
     if proxy.mode == "transparent" {
         return Err(format!(
             "{id} is in transparent mode, which is not supported; use upstreams and mode \"direct\""
@@ -91,6 +82,19 @@ pub fn sidecar(service: &Service, intentions: Intentions) -> Result<SidecarRegis
         incoming: TlsParameters::default(),
         outgoing: TlsParameters::default(),
     })
+}
+
+/// Refuses what is registered as something else.
+pub(super) fn must_be(service: &Service, kind: &str, name: &str) -> Result<(), String> {
+    let registered = match service.kind.as_str() {
+        known if known == kind => return Ok(()),
+        "" => "an ordinary service",
+        other => other,
+    };
+    let id = &service.id;
+    Err(format!(
+        "{id} is registered as {registered}, not as {kind}; give the ID of the {name}"
+    ))
 }
 
 /// Where an application connects for an upstream: an address, or a socket and its mode.
