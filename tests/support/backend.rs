@@ -14,7 +14,7 @@ use rustix::net::{
     socket_with,
 };
 
-use crate::wait::DEADLINE;
+use crate::wait::{self, DEADLINE};
 
 /// A service on a port of its own, with a thread for each connection.
 #[derive(Debug)]
@@ -174,8 +174,9 @@ impl BlackHole {
     pub fn bound_at(address: SocketAddr) -> Self {
         let (listener, address) = bound_to(address);
         listen(&listener, 0).expect("a bound socket can listen");
-        // A queue of length 0 holds one connection all the same.
-        let queued = TcpStream::connect(address).expect("the queue takes one");
+        // A queue of length 0 holds one connection all the same. A busy kernel may not have the way to an IPv6 address
+        // as soon as the address is there.
+        let queued = wait::until("the queue to take one", || TcpStream::connect(address).ok());
         let next = TcpStream::connect_timeout(&address, FULL_AFTER);
         assert!(next.is_err(), "the queue of {address} does not fill");
         Self {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// How long anything may take that should take no time at all. Generous, because a test machine
 /// may be busy, and only ever used up by a test that fails.
-pub const DEADLINE: Duration = Duration::from_secs(15);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Pause between two looks at something that can only be asked for.
 const PAUSE: Duration = Duration::from_millis(5);
