@@ -2,7 +2,8 @@
 //!
 //! A blocking query is answered when the real Consul has another answer, or when its wait is over by the test's time; then all
 //! others are too, which Consul may do at any time. Leaves are made here, dated by that time, and renewed as an agent
-//! does; everything else is as the real Consul says it. The proxy is also the link to it: it can be down, or swallow what is sent.
+//! does, and roots that no leaf is left of are not listed; everything else is as the real Consul says it. The proxy is also the link
+//! to it: it can be down, or swallow what is sent.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -282,11 +283,15 @@ impl Warp {
             }
             head += &format!("{name}: {value}\r\n");
         }
+        let body = all.split_off(end + 4);
         Some(Answer {
             status,
             version: hash.or(index).unwrap_or_default(),
             head,
-            body: all.split_off(end + 4),
+            body: match path {
+                "/v1/agent/connect/ca/roots" => listed(&body),
+                _ => body,
+            },
         })
     }
 }
@@ -323,6 +328,22 @@ impl State {
         leaf
     }
 }
+
+/// The roots without those that Consul would have dropped by the test's time: it lists one for twice the life of a leaf after another
+/// took its place (`pruneCARoots` in its source), six days here, in which the mesh gets three.
+fn listed(body: &[u8]) -> Vec<u8> {
+    let Ok(mut roots) = serde_json::from_slice::<serde_json::Value>(body) else {
+        return body.to_vec();
+    };
+    if let Some(list) = roots["Roots"].as_array_mut() {
+        list.sort_by_key(|root| std::cmp::Reverse(root["CreateIndex"].as_u64()));
+        list.truncate(LISTED_ROOTS);
+    }
+    roots.to_string().into_bytes()
+}
+
+/// The active root, and those of the six days before.
+const LISTED_ROOTS: usize = 4;
 
 /// A request's first line and its body.
 fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {

@@ -22,11 +22,7 @@ impl WrongClock {
     /// When there is no C compiler.
     pub fn by(seconds: i64) -> Self {
         let home = TempDir::new();
-        let source = home.write("clock.c", include_str!("clock.c"));
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]);
-        compiler.arg(home.file("clock.so")).arg(source);
-        assert!(compiler.status().expect("a C compiler").success());
+        compile(&home, "clock.c", include_str!("clock.c"));
         let clock = Self(home);
         clock.set(seconds);
         clock
@@ -69,7 +65,17 @@ impl WrongClock {
     /// Gives it to a lictor.
     pub fn worn_by(&self, launch: Launch) -> Launch {
         launch
-            .env("LD_PRELOAD", self.0.file("clock.so"))
+            .preload(self.0.file("clock.so"))
             .env("LICTOR_TEST_CLOCK", self.0.file("seconds"))
     }
+}
+
+/// Makes a library of a source of this name, to be preloaded.
+pub(crate) fn compile(home: &TempDir, name: &str, source: &str) -> PathBuf {
+    let library = home.file(name).with_extension("so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]);
+    compiler.arg(&library).arg(home.write(name, source));
+    assert!(compiler.status().expect("a C compiler").success());
+    library
 }

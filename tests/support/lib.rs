@@ -12,6 +12,7 @@ pub mod dns;
 pub mod envoy;
 pub mod envoy_sidecar;
 pub mod flawed;
+pub mod heap;
 pub mod hello;
 pub mod instances;
 pub mod lab;

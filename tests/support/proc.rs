@@ -1,7 +1,7 @@
 //! What the kernel says of a process: memory, threads, time, descriptors (proc(5)).
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::time::Duration;
 
@@ -64,6 +64,26 @@ impl Proc {
             .count()
     }
 
+    /// Both ends of each of its TCP connections over IPv4, its own first, whatever state they are in.
+    pub fn connections(self) -> Vec<(SocketAddr, SocketAddr)> {
+        let descriptors = fs::read_dir(self.path("fd")).expect("the process runs");
+        let own: Vec<String> = descriptors
+            .flatten()
+            .filter_map(|entry| fs::read_link(entry.path()).ok())
+            .filter_map(|link| {
+                let inode = link.to_str()?.strip_prefix("socket:[")?;
+                Some(inode.trim_end_matches(']').to_owned())
+            })
+            .collect();
+        let table = self.read("net/tcp");
+        let connections = table.lines().skip(1).filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let is_own = own.iter().any(|inode| inode == words[9]);
+            (is_own && words[3] != "0A").then(|| (address(words[1]), address(words[2])))
+        });
+        connections.collect()
+    }
+
     /// The inodes of its sockets that listen on an IPv4 address: another socket has another inode.
     pub fn listening_inode(self, address: SocketAddr) -> Option<u64> {
         let SocketAddr::V4(v4) = address else {
@@ -95,6 +115,16 @@ impl Proc {
     }
 }
 
+/// An address as `/proc/net/tcp` has it: the bytes of the IP address as this machine orders them, and the port.
+fn address(written: &str) -> SocketAddr {
+    let (ip, port) = written.split_once(':').expect("an address and a port");
+    let ip = u32::from_str_radix(ip, 16)
+        .expect("an address")
+        .to_ne_bytes();
+    let port = u16::from_str_radix(port, 16).expect("a port");
+    SocketAddrV4::new(Ipv4Addr::from(ip), port).into()
+}
+
 fn number(status: &str, key: &str) -> Option<u64> {
     let value = status.lines().find_map(|line| line.strip_prefix(key))?;
     value.split_whitespace().next()?.parse().ok()
@@ -108,7 +138,7 @@ const MILLISECONDS_PER_TICK: u64 = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     #[test]
     fn this_process_can_be_looked_at() {
@@ -120,5 +150,16 @@ mod tests {
         assert!(own.listening_inode(address).is_some());
         drop(listener);
         assert_eq!(own.listening_inode(address), None);
+    }
+
+    #[test]
+    fn connections_of_this_process_are_found_while_they_are_there() {
+        let own = Proc(std::process::id());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let ends = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+        assert!(own.connections().contains(&ends));
+        drop(stream);
+        assert!(!own.connections().contains(&ends));
     }
 }

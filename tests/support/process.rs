@@ -30,6 +30,7 @@ pub struct Launch {
     /// What comes after `run`; its own file if there is nothing.
     arguments: Vec<OsString>,
     env: Vec<(&'static str, PathBuf)>,
+    preloaded: Vec<PathBuf>,
 }
 
 impl Launch {
@@ -43,6 +44,7 @@ impl Launch {
             prefix: Vec::new(),
             arguments: Vec::new(),
             env: Vec::new(),
+            preloaded: Vec::new(),
         }
     }
 
@@ -62,12 +64,22 @@ impl Launch {
         }
         command.args(&self.arguments);
         command.envs(self.env.drain(..));
+        if !self.preloaded.is_empty() {
+            let libraries = std::env::join_paths(self.preloaded.drain(..));
+            command.env("LD_PRELOAD", libraries.expect("no path has a colon"));
+        }
         command
     }
 
     /// With a variable of the environment.
     pub fn env(mut self, name: &'static str, value: PathBuf) -> Self {
         self.env.push((name, value));
+        self
+    }
+
+    /// With a library that stands before those that it is linked to (ld.so(8)).
+    pub fn preload(mut self, library: PathBuf) -> Self {
+        self.preloaded.push(library);
         self
     }
 
