@@ -67,18 +67,18 @@ impl Rules {
 impl Chain {
     fn new(
         spec: Rc<FilterChain>,
-        materials: Option<Selected>,
+        made_from: Option<Selected>,
         secure: &TlsOptions,
     ) -> Result<Self, Unusable> {
-        let tls = match (&spec.tls, materials) {
-            (Some(wanted), Some(materials)) => {
+        let tls = match (&spec.tls, made_from) {
+            (Some(wanted), Some(made_from)) => {
                 let context = secure::server(
                     &wanted.parameters,
-                    &materials,
+                    &made_from,
                     spec.authorization.as_ref(),
                     secure,
                 )?;
-                Some((context, materials))
+                Some((context, made_from))
             }
             _ => None,
         };

@@ -20,14 +20,14 @@ use crate::{
 /// What a chain needs to terminate TLS.
 pub(crate) fn server(
     parameters: &TlsParameters,
-    materials: &Selected,
+    made_from: &Selected,
     intentions: Option<&Intentions>,
     options: &Options,
 ) -> Result<ServerContext, Unusable> {
-    let name = &materials.identity.source.name;
-    let identity = materials.identity.usable()?;
+    let name = &made_from.identity.source.name;
+    let identity = made_from.identity.usable()?;
     let mut trust = TrustBundle::default();
-    for bundle in &materials.trust {
+    for bundle in &made_from.trust {
         trust = trust.with(&bundle.source.trust_domain, bundle.usable()?.clone());
     }
     let options = with_parameters(parameters, options)?;
@@ -38,12 +38,12 @@ pub(crate) fn server(
 /// What a cluster needs to originate TLS.
 pub(crate) fn client(
     wanted: &UpstreamTls,
-    materials: &Selected,
+    made_from: &Selected,
     options: &Options,
 ) -> Result<ClientContext, Unusable> {
     let part = || Part::Upstream(wanted.server_name.clone());
-    let identity = materials.identity.usable()?;
-    let roots = materials.trust.first().ok_or_else(|| Unusable {
+    let identity = made_from.identity.usable()?;
+    let roots = made_from.trust.first().ok_or_else(|| Unusable {
         part: part(),
         why: "no roots".to_owned(),
     })?;
