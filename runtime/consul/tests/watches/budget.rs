@@ -1,8 +1,12 @@
 //! More questions than connections.
 
-use consul::{Question, TokenSource};
+use consul::{Question, TokenSource, Watch, Watches};
 
-use crate::{fake::until, fake::with, instances, watch};
+use crate::{
+    Told,
+    fake::{Fake, until, with},
+    instances, watch,
+};
 
 const NODES: &str = "/v1/internal/ui/nodes";
 
@@ -22,10 +26,26 @@ fn catalog(services: usize, changed: usize, port: u16) -> String {
     )
 }
 
+/// What is asked for a service of the catalog.
+fn path(number: usize) -> String {
+    format!("/v1/health/connect/s{number}")
+}
+
+/// Watches twelve services, each with its first answer told.
+async fn twelve(consul: &Fake, watches: &Watches) -> Vec<(Watch, Told)> {
+    for number in 0..12 {
+        consul.say(&path(number), 200, "[0]");
+    }
+    let all: Vec<_> = (0..12)
+        .map(|number| watch(watches, &instances(&format!("s{number}"))))
+        .collect();
+    until(|| all.iter().all(|(_, told)| told.borrow().len() == 1)).await;
+    all
+}
+
 #[test]
 fn hundreds_of_services_are_watched_over_few_connections() {
     with(TokenSource::Anonymous, 8, |consul, watches| async move {
-        let path = |number: usize| format!("/v1/health/connect/s{number}");
         for number in 0..300 {
             consul.say(&path(number), 200, &format!("[{number}]"));
         }
@@ -62,15 +82,8 @@ fn hundreds_of_services_are_watched_over_few_connections() {
 #[test]
 fn without_the_catalog_the_questions_take_turns() {
     with(TokenSource::Anonymous, 8, |consul, watches| async move {
-        let path = |number: usize| format!("/v1/health/connect/s{number}");
         consul.say(NODES, 403, "Permission denied");
-        for number in 0..12 {
-            consul.say(&path(number), 200, "[0]");
-        }
-        let all: Vec<_> = (0..12)
-            .map(|number| watch(&watches, &instances(&format!("s{number}"))))
-            .collect();
-        until(|| all.iter().all(|(_, told)| told.borrow().len() == 1)).await;
+        let all = twelve(&consul, &watches).await;
         for number in 0..12 {
             consul.say(&path(number), 200, "[1]");
         }
@@ -82,16 +95,9 @@ fn without_the_catalog_the_questions_take_turns() {
 #[test]
 fn a_catalog_that_cannot_be_read_holds_no_question_back() {
     with(TokenSource::Anonymous, 8, |consul, watches| async move {
-        let path = |number: usize| format!("/v1/health/connect/s{number}");
         // As where it takes longer to come than it may.
         consul.say(NODES, 500, "context deadline exceeded");
-        for number in 0..12 {
-            consul.say(&path(number), 200, "[0]");
-        }
-        let all: Vec<_> = (0..12)
-            .map(|number| watch(&watches, &instances(&format!("s{number}"))))
-            .collect();
-        until(|| all.iter().all(|(_, told)| told.borrow().len() == 1)).await;
+        let all = twelve(&consul, &watches).await;
         // It is tried again, and then changes are told through it.
         consul.say(NODES, 200, &catalog(12, 3, 1));
         until(|| consul.times(NODES) >= 4).await;
@@ -104,7 +110,6 @@ fn a_catalog_that_cannot_be_read_holds_no_question_back() {
 #[test]
 fn when_nothing_happens_one_question_stands_for_all_services() {
     with(TokenSource::Anonymous, 32, |consul, watches| async move {
-        let path = |number: usize| format!("/v1/health/connect/s{number}");
         consul.say(NODES, 200, &catalog(10, 0, 1));
         for number in 0..10 {
             consul.say(&path(number), 200, "[0]");

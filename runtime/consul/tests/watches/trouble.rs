@@ -9,6 +9,10 @@ use crate::{fake::until, fake::with, instances, watch};
 
 const PATH: &str = "/v1/health/connect/api";
 
+fn given() -> TokenSource {
+    TokenSource::Given(Zeroizing::new("t".to_owned()))
+}
+
 #[test]
 fn trouble_is_told_once_and_its_end_and_the_answer_stays() {
     with(TokenSource::Anonymous, 32, |consul, watches| async move {
@@ -144,7 +148,6 @@ fn what_blocks_with_an_old_token_is_asked_anew_once_it_is_replaced() {
 
 #[test]
 fn an_answer_that_is_suddenly_empty_is_believed_only_to_a_token_that_lives() {
-    let given = || TokenSource::Given(Zeroizing::new("t".to_owned()));
     with(given(), 32, |consul, watches| async move {
         consul.say("/v1/acl/token/self", 403, "ACL not found");
         consul.say(PATH, 200, "[1]");
@@ -171,7 +174,6 @@ fn an_answer_that_is_suddenly_empty_is_believed_only_to_a_token_that_lives() {
 
 #[test]
 fn where_there_is_nothing_at_first_the_token_may_be_why() {
-    let given = || TokenSource::Given(Zeroizing::new("t".to_owned()));
     for (nodes, chain, expected) in [
         (
             (200, "[]"),
@@ -200,8 +202,7 @@ fn where_there_is_nothing_at_first_the_token_may_be_why() {
 
 #[test]
 fn what_was_there_is_not_gone_because_nobody_can_tell() {
-    let given = TokenSource::Given(Zeroizing::new("t".to_owned()));
-    with(given, 32, |consul, watches| async move {
+    with(given(), 32, |consul, watches| async move {
         consul.say("/v1/acl/token/self", 200, "{}");
         consul.say("/v1/catalog/nodes", 500, "no leader");
         consul.say(PATH, 200, "[1]");
@@ -218,8 +219,7 @@ fn what_was_there_is_not_gone_because_nobody_can_tell() {
 
 #[test]
 fn a_token_of_this_datacenter_alone_sees_nothing_in_another() {
-    let given = TokenSource::Given(Zeroizing::new("t".to_owned()));
-    with(given, 32, |consul, watches| async move {
+    with(given(), 32, |consul, watches| async move {
         consul.say("/v1/catalog/nodes", 200, "[]");
         consul.say(PATH, 200, "[]");
         let there = Question::Instances {
@@ -238,8 +238,7 @@ fn a_token_of_this_datacenter_alone_sees_nothing_in_another() {
 
 #[test]
 fn another_rule_that_is_missing_is_told_too() {
-    let given = TokenSource::Given(Zeroizing::new("t".to_owned()));
-    with(given, 32, |consul, watches| async move {
+    with(given(), 32, |consul, watches| async move {
         consul.say("/v1/catalog/nodes", 200, "[]");
         consul.say("/v1/discovery-chain/api-sidecar-proxy", 403, "denied");
         consul.say(PATH, 200, "[]");
