@@ -133,7 +133,6 @@ fn a_dead_address_of_ipv6_delays_a_connection_by_a_quarter_of_a_second_at_most()
         "lo",
         "nodad",
     ]);
-    namespace.wait_for(dead.into());
     let _hole = namespace.run(|| BlackHole::bound_at((dead, PORT).into()));
     server.set("dual.test", &[dead.into(), v4(51)], 60);
     let backend = at(&namespace, v4(51));

@@ -4,9 +4,9 @@
 //! would be felt by everything on it. It needs a C compiler, and a binary that is linked to the C library dynamically.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::preload::compile;
 use crate::process::Launch;
 use crate::sidecar::replace;
 use crate::temp::TempDir;
@@ -68,14 +68,4 @@ impl WrongClock {
             .preload(self.0.file("clock.so"))
             .env("LICTOR_TEST_CLOCK", self.0.file("seconds"))
     }
-}
-
-/// Makes a library of a source of this name, to be preloaded.
-pub(crate) fn compile(home: &TempDir, name: &str, source: &str) -> PathBuf {
-    let library = home.file(name).with_extension("so");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-O1", "-o"]);
-    compiler.arg(&library).arg(home.write(name, source));
-    assert!(compiler.status().expect("a C compiler").success());
-    library
 }

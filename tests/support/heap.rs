@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use crate::clock::compile;
+use crate::preload::compile;
 use crate::process::Launch;
 use crate::temp::TempDir;
 

@@ -22,6 +22,7 @@ pub mod netns;
 pub mod openssl;
 pub mod pattern;
 pub mod pki;
+mod preload;
 pub mod proc;
 pub mod process;
 pub mod sidecar;
