@@ -5,7 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
-use consul::registration::{Bind, Fare, MeshGateway};
+use consul::registration::{Bind, MeshGateway};
+use consul::{Fare, Kept};
 use smol::{Timer, future};
 use support::consul::Agent;
 use support::netns::Namespace;
@@ -33,7 +34,8 @@ fn until_it_is_told_otherwise() {
         let registration = gateway.registration();
         let made = Rc::new(RefCell::new(0));
         let count = Rc::clone(&made);
-        let keeping = registration.keep(&asking.watches, None, move |fare| match fare {
+        let kept = Kept::new(Some(registration.clone()));
+        let keeping = kept.keep(&asking.watches, None, move |fare| match fare {
             Fare::Made => *count.borrow_mut() += 1,
             Fare::Failed(error) => println!("{error}"),
         });
@@ -163,6 +165,17 @@ fn a_gateway_by_the_names_of_its_interfaces() {
         for address in [lictor.listener("lan"), lictor.listener("wan")] {
             TcpStream::connect(address).unwrap();
         }
+
+        // The machine moves: a reload finds where it is now.
+        namespace.ip(&["address", "add", "10.1.0.7/16", "dev", "lan0"]);
+        namespace.ip(&["address", "del", "10.2.0.1/16", "dev", "lan0"]);
+        let mark = lictor.lictor.log.mark();
+        lictor.lictor.reload();
+        lictor.lictor.log.event_after(mark, "registered", |_| true);
+        let known = agent.get("/v1/agent/service/mesh-gateway");
+        assert_eq!(known["Address"], "10.1.0.7");
+        let moved = (std::net::Ipv4Addr::new(10, 1, 0, 7), 8443);
+        until_true("it to listen there", || TcpStream::connect(moved).is_ok());
     });
 }
 

@@ -83,7 +83,7 @@ pub(crate) struct Diff {
 }
 
 /// Run what the files say until SIGTERM; reload on SIGHUP and when a file changes.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, Clone, Debug)]
 #[argh(subcommand, name = "run")]
 pub(crate) struct Run {
     /// where state is kept, whatever the files say, and also when they cannot be read

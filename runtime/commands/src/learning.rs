@@ -4,14 +4,14 @@
 //! error of Consul's changes nothing that is in force; it is told, once for each spell of trouble, with what can be checked.
 
 use std::{
-    cell::{Cell, OnceCell, RefCell},
+    cell::{OnceCell, RefCell},
     fmt::Write as _,
     rc::Rc,
     time::Duration,
 };
 
 use config::{ConsulSettings, Definition};
-use consul::{Client, Entries, Source, Watches};
+use consul::{Client, Entries, Kept, Source, Watches};
 use dial::Resolver;
 use plan::Plan;
 use proxy::Clock;
@@ -22,18 +22,18 @@ use learner::Learner;
 
 mod figures;
 mod learner;
+mod registering;
 
 /// Servers that are there answer within this.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// All proxies of the process that Consul configures.
 pub(crate) struct Learning {
+    arguments: Run,
     proxies: Vec<Learner>,
     settings: RefCell<consul::Settings>,
     /// The domain of the names of Consul's servers, as the files say it.
     domain: RefCell<String>,
-    /// Whether what was registered is taken away at the end.
-    deregisters: Cell<bool>,
     watches: OnceCell<Watches>,
     clock: OnceCell<Clock>,
     /// What the files say.
@@ -50,10 +50,10 @@ impl Learning {
     pub(crate) fn new(arguments: &Run) -> Result<Self, String> {
         let proxies = wanted::proxies(arguments)?.into_iter().map(Learner::new);
         Ok(Self {
+            arguments: arguments.clone(),
             proxies: proxies.collect(),
             settings: RefCell::default(),
             domain: RefCell::default(),
-            deregisters: Cell::new(false),
             watches: OnceCell::new(),
             clock: OnceCell::new(),
             local: RefCell::default(),
@@ -61,26 +61,28 @@ impl Learning {
         })
     }
 
-    /// Takes over where Consul is.
+    /// Takes over where Consul is, and what is registered there; of services later, while it is not known what the files say.
     ///
     /// # Errors
     /// What is wrong with that.
     pub(crate) fn find_consul(
         &self,
-        arguments: &Run,
         given: Option<&ConsulSettings>,
         domain: &str,
-        definitions: &[Definition],
+        definitions: Option<&[Definition]>,
     ) -> Result<(), String> {
         if self.count() > 0 {
+            let arguments = &self.arguments;
             let settings = wanted::settings(arguments, given).map_err(|error| error.to_string())?;
-            if arguments.register && !arguments.sidecar_for.is_empty() {
-                if settings.node.is_some() {
-                    return Err("--register: a service is registered at a local agent, which makes its checks".to_owned());
-                }
-                wanted::take_definitions(self.proxies.iter().map(|it| &it.wanted), definitions)?;
+            if arguments.register && !arguments.sidecar_for.is_empty() && settings.node.is_some() {
+                return Err(
+                    "--register: a service is registered at a local agent, which makes its checks"
+                        .to_owned(),
+                );
             }
-            self.deregisters.set(arguments.deregister);
+            if let Some(definitions) = definitions {
+                self.register(self.registrations(definitions)?);
+            }
             self.settings.replace(settings);
             domain.clone_into(&mut self.domain.borrow_mut());
         }
@@ -185,20 +187,19 @@ impl Learning {
         };
         let (told, fared) = channel::bounded(1);
         let register = async {
-            if let Some(register) = proxy.wanted.register.get() {
-                register
-                    .keep(watches, watches.client().node(), |fare| {
-                        proxy.fares(&fare, log);
-                        // Once is enough.
-                        let _ = told.try_send(());
-                    })
-                    .await;
-            }
+            let (register, node) = (&proxy.wanted.register, watches.client().node());
+            register
+                .keep(watches, node, |fare| {
+                    proxy.fares(&fare, log);
+                    // Once is enough.
+                    let _ = told.try_send(());
+                })
+                .await;
             future::pending().await
         };
         let follow = async {
             // What is not registered yet would be told as missing; what cannot be may be there already.
-            if proxy.wanted.register.get().is_some() {
+            if proxy.wanted.register.what().is_some() {
                 let _ = fared.recv().await;
             }
             let domain = self.domain.borrow().clone();
@@ -229,11 +230,11 @@ impl Learning {
         };
         let all = async {
             let registered = self.proxies.iter().map(|proxy| &proxy.wanted.register);
-            for register in registered.filter_map(OnceCell::get) {
+            for register in registered.filter_map(Kept::what) {
                 // The end does not wait for who cannot be told.
                 let _ = match client.node() {
                     Some(node) => register.leave(client, node).await,
-                    None if self.deregisters.get() => register.end(client).await,
+                    None if self.arguments.deregister => register.end(client).await,
                     None => Ok(()),
                 };
             }

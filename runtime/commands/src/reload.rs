@@ -70,9 +70,13 @@ fn try_reload(
     log: &Log,
 ) -> Result<(Job, proxy::Applied), Refused> {
     let job = Job::of(files, learning.count() > 0).map_err(Refused::Files)?;
+    let registrations = learning
+        .registrations(&job.definitions)
+        .map_err(Refused::Unfit)?;
     let applied = learning
         .beside(&job.plan, &|plan| proxy.apply(plan))
         .map_err(|unfit| Refused::Unfit(materials::unfit(&job.origins, &unfit)))?;
+    learning.register(registrations);
     materials::warn(&job, clock, log);
     proxy.set_options(plans::options(&job.runtime));
     Ok((job, applied))

@@ -87,12 +87,8 @@ fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
             }
         },
     };
-    if let Err(why) = learning.find_consul(
-        arguments,
-        job.consul.as_ref(),
-        &job.domain,
-        &job.definitions,
-    ) {
+    let definitions = (!stale).then_some(&*job.definitions);
+    if let Err(why) = learning.find_consul(job.consul.as_ref(), &job.domain, definitions) {
         eprintln!("lictor: {why}");
         return Ok(Exit::Config);
     }

@@ -4,7 +4,6 @@
 //! environment, so that one command line can take the place of the other.
 
 use std::{
-    cell::OnceCell,
     env, fs,
     net::{IpAddr, SocketAddr, UdpSocket},
     time::Duration,
@@ -12,7 +11,7 @@ use std::{
 
 use config::{ConsulSettings, Definition};
 use consul::{
-    Address, Client, Question, Registered, Request, Settings, TlsFiles, TokenSource,
+    Address, Client, Kept, Question, Registered, Request, Settings, TlsFiles, TokenSource,
     answers::{catalog, service::Service},
     registration::{Bind, MeshGateway, Registration},
     rights,
@@ -33,7 +32,7 @@ const MESH_GATEWAY: &str = "mesh-gateway";
 const FORGET_AFTER: Duration = Duration::from_secs(6 * 3600);
 
 /// A proxy to run by what Consul says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Wanted {
     /// What it is.
     pub(crate) role: Role,
@@ -41,8 +40,8 @@ pub(crate) struct Wanted {
     which: Which,
     /// What it is called in the log.
     pub(crate) name: String,
-    /// What is to be registered at the agent first.
-    pub(crate) register: OnceCell<Registration>,
+    /// What is to be registered first, and kept registered.
+    pub(crate) register: Kept,
 }
 
 /// What a proxy is.
@@ -76,7 +75,7 @@ pub(crate) fn proxies(arguments: &Run) -> Result<Vec<Wanted>, String> {
             role: Role::Sidecar,
             which: Which::For(service.clone()),
             name: service.clone(),
-            register: OnceCell::new(),
+            register: Kept::new(None),
         });
     }
     let role = match arguments.gateway.as_deref() {
@@ -94,13 +93,13 @@ pub(crate) fn proxies(arguments: &Run) -> Result<Vec<Wanted>, String> {
             role,
             which: Which::Id(id.clone()),
             name: id,
-            register: register.map(OnceCell::from).unwrap_or_default(),
+            register: Kept::new(register),
         }),
         (None, Role::Gateway) => wanted.push(Wanted {
             role,
             which: Which::OnlyGateway,
             name: MESH_GATEWAY.to_owned(),
-            register: OnceCell::new(),
+            register: Kept::new(None),
         }),
         (None, Role::Sidecar) => {}
     }
@@ -273,29 +272,31 @@ pub(crate) fn listing(client: &Client) -> String {
     }
 }
 
-/// Takes what is to be registered of sidecars' services from the files.
-///
-/// # Errors
-/// Which service no file defines.
-pub(crate) fn take_definitions<'a>(
-    mut wanted: impl Iterator<Item = &'a Wanted>,
-    definitions: &[Definition],
-) -> Result<(), String> {
-    wanted.try_for_each(|wanted| {
-        let Which::For(id) = &wanted.which else {
-            return Ok(());
+impl Wanted {
+    /// What is to be registered of it by these definitions, and by the addresses that this machine has now.
+    ///
+    /// # Errors
+    /// Which service no file defines, or which address cannot be had.
+    pub(crate) fn registration(
+        &self,
+        arguments: &Run,
+        definitions: &[Definition],
+    ) -> Result<Option<Registration>, String> {
+        let Which::For(id) = &self.which else {
+            return registration(arguments, self.role);
         };
+        if !arguments.register {
+            return Ok(None);
+        }
         let found = definitions.iter().find(|it| it.id == *id);
         let found = found.ok_or_else(|| {
             format!("--register: no file defines a service {id} with connect {{ sidecar_service {{ }} }}")
         })?;
-        let registration = Registration::of_service(id, &found.name, found.body.expose());
-        wanted.register.get_or_init(|| registration);
-        Ok(())
-    })
-}
+        let (body, checks) = (found.body.expose(), &found.checks);
+        let registration = Registration::of_service(id, &found.name, body, checks);
+        Ok(Some(registration))
+    }
 
-impl Wanted {
     /// Under which ID it is registered, at the local agent or in the catalog.
     ///
     /// # Errors

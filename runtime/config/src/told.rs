@@ -21,6 +21,8 @@ pub struct Definition {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// The IDs that the agent gives its checks and its sidecar's.
+    pub checks: Vec<String>,
     /// The request's body. Checks may send secrets.
     pub body: Secret,
 }
@@ -40,10 +42,7 @@ enum Keys {
 
 /// The definitions of services that have a sidecar of their own.
 pub(crate) fn definitions(services: &[Value], files: &dyn Files) -> Vec<Definition> {
-    let one = services.iter().flat_map(|value| match &value.data {
-        Data::List(items) => items.as_slice(),
-        _ => std::slice::from_ref(value),
-    });
+    let one = services.iter().flat_map(items);
     one.filter_map(|service| definition(service, files))
         .collect()
 }
@@ -51,18 +50,50 @@ pub(crate) fn definitions(services: &[Value], files: &dyn Files) -> Vec<Definiti
 fn definition(service: &Value, files: &dyn Files) -> Option<Definition> {
     let object = the_object(service)?;
     let connect = the_object(member(object, "connect")?)?;
-    member(connect, "sidecarservice")?;
+    let sidecar = member(connect, "sidecarservice")?;
     let name = text(member(object, "name")?)?;
     let id = member(object, "id")
         .and_then(text)
-        .filter(|id| !id.is_empty());
+        .filter(|id| !id.is_empty())
+        .unwrap_or(name);
+    let mut checks = check_ids(object, id);
+    let of_service = checks.len();
+    let sidecar_id = format!("{id}-sidecar-proxy");
+    if let Some(sidecar) = the_object(sidecar) {
+        checks.extend(check_ids(sidecar, &sidecar_id));
+    }
+    if checks.len() == of_service {
+        // It gets two of the agent's own.
+        checks.extend([1, 2].map(|nth| format!("service:{sidecar_id}:{nth}")));
+    }
     let mut body = String::new();
     write_object(&mut body, object, Keys::Known, files);
     Some(Definition {
-        id: id.unwrap_or(name).to_owned(),
+        id: id.to_owned(),
         name: name.to_owned(),
+        checks,
         body: Secret::new(body),
     })
+}
+
+/// The checks of a service as the agent calls them: by its own name where they have none.
+/// <https://developer.hashicorp.com/consul/docs/services/usage/checks>
+fn check_ids(service: &Object, id: &str) -> Vec<String> {
+    let of = |key: &str| member(service, key).map_or(&[][..], items);
+    let all = || of("check").iter().chain(of("checks"));
+    let count = all().count();
+    let given = |check| {
+        let object = the_object(check)?;
+        text(member(object, "id").or_else(|| member(object, "checkid"))?)
+    };
+    all()
+        .zip(1..)
+        .map(|(check, nth)| match given(check) {
+            Some(given) => given.to_owned(),
+            None if count == 1 => format!("service:{id}"),
+            None => format!("service:{id}:{nth}"),
+        })
+        .collect()
 }
 
 fn member<'a>(object: &'a Object, name: &str) -> Option<&'a Value> {
@@ -80,6 +111,14 @@ fn the_object(value: &Value) -> Option<&Object> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// The items of a list, or a value that stands for a list of one.
+fn items(value: &Value) -> &[Value] {
+    match &value.data {
+        Data::List(items) => items,
+        _ => std::slice::from_ref(value),
     }
 }
 
@@ -114,12 +153,8 @@ fn write_object(body: &mut String, object: &Object, keys: Keys, files: &dyn File
         quote(body, known.unwrap_or(&entry.key));
         body.push(':');
         match (known, &entry.value.data) {
-            (Some("tags" | "checks" | "upstreams" | "paths" | "args" | "scriptargs"), data) => {
-                let items = match data {
-                    Data::List(items) => items.as_slice(),
-                    _ => std::slice::from_ref(&entry.value),
-                };
-                write_list(body, items, below, files);
+            (Some("tags" | "checks" | "upstreams" | "paths" | "args" | "scriptargs"), _) => {
+                write_list(body, items(&entry.value), below, files);
             }
             (Some("address" | "localbindaddress"), Data::Text(text)) if is_template(text) => {
                 // What cannot be filled is refused where it is used.
@@ -162,15 +197,19 @@ fn write(body: &mut String, value: &Value, keys: Keys, files: &dyn Files) {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Format, Source, parse};
+    use crate::{Format, Settings, Source, parse};
 
-    fn told(format: Format, text: &str) -> Vec<(String, serde_json::Value)> {
+    fn settings(format: Format, text: &str) -> Settings {
         let source = Source {
             name: "file",
             text,
             format,
         };
-        let settings = parse(&[source]).expect("settings");
+        parse(&[source]).expect("settings")
+    }
+
+    fn told(format: Format, text: &str) -> Vec<(String, serde_json::Value)> {
+        let settings = settings(format, text);
         let read = |it: &super::Definition| {
             (
                 it.id.clone(),
@@ -221,6 +260,33 @@ service { name = "alone" port = 1 }
             (Format::Yaml, yaml),
         ] {
             assert_eq!(told(format, text), [("db".to_owned(), expected.clone())]);
+        }
+    }
+
+    #[test]
+    fn checks_are_called_as_the_agent_calls_them() {
+        for (of_service, of_sidecar, expected) in [
+            (
+                "",
+                "",
+                "service:a-sidecar-proxy:1 service:a-sidecar-proxy:2",
+            ),
+            (
+                r#"check { ttl = "1s" }"#,
+                r#"checks = [{ alias_service = "a" }]"#,
+                "service:a service:a-sidecar-proxy",
+            ),
+            (
+                r#"check { CheckID = "x" ttl = "1s" } checks = [{ ttl = "1s" }, { id = "y" ttl = "1s" }]"#,
+                r#"check { id = "z" ttl = "1s" }"#,
+                "x service:a:2 y z",
+            ),
+        ] {
+            let hcl = format!(
+                r#"service {{ name = "web" id = "a" port = 1 {of_service} connect {{ sidecar_service {{ {of_sidecar} }} }} }}"#
+            );
+            let settings = settings(Format::Hcl, &hcl);
+            assert_eq!(settings.definitions[0].checks.join(" "), expected);
         }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! An error is never an empty answer: whatever goes wrong, the last good answer stays in force.
 //!
-//! [`Client`] sends requests, [`Watches`] keeps questions answered, [`registration`] keeps a proxy registered.
+//! [`Client`] sends requests, [`Watches`] keeps questions answered, [`Kept`] keeps a proxy registered.
 //!
 //! # Implementation
 //!
@@ -25,6 +25,7 @@ pub mod explain;
 mod follow;
 pub mod gateway;
 mod json;
+mod kept;
 mod known;
 mod levels;
 mod listed;
@@ -47,6 +48,7 @@ pub use connection::{About, Traffic};
 pub use error::Error;
 pub use follow::{Follower, Notice};
 pub use json::NotUnderstood;
+pub use kept::{Fare, Kept};
 pub use known::{Known, News};
 pub use levels::Entries;
 pub use question::{ChainQuestion, Question, Waiting};

@@ -1,8 +1,4 @@
-//! Registering a proxy at the local agent, or in the catalog, and keeping it registered.
-//!
-//! An agent remembers what is registered over a restart, but not over the loss of its data; a registration that is gone is made
-//! again. Nothing is deregistered unless asked: a proxy that restarts must not be missing meanwhile, and of one that stays away
-//! the agent's own check says so.
+//! Registering a proxy at the local agent, or in the catalog.
 //!
 //! Where there is no agent a proxy stands in the catalog, on a node of its own: an agent deletes from its own node what it does not
 //! know. Nobody runs checks for such a node. Its one check says that lictor runs: it is passing from the start, and critical from
@@ -12,14 +8,12 @@
 use std::{
     fmt::Write as _,
     net::{IpAddr, SocketAddr},
-    rc::Rc,
     time::Duration,
 };
 
 use plan::quote::quote;
-use smol::{Timer, channel};
 
-use crate::{Client, Error, Event, Question, Request, Watches, answers::catalog, rights};
+use crate::{Client, Error, Question, Request, answers::catalog, rights};
 
 /// A service as Consul is to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +28,8 @@ pub struct Registration {
     check: String,
     /// All that an agent is told instead, in JSON.
     whole: Option<String>,
+    /// The IDs of its checks, where it has others than the one above.
+    pub(crate) checks: Vec<String>,
 }
 
 /// Whether a proxy of the catalog runs.
@@ -72,15 +68,6 @@ pub enum Bind {
     LanAndWan,
     /// On these addresses alone, each with a name of its own.
     Only(Vec<(String, SocketAddr)>),
-}
-
-/// How a registration fares.
-#[derive(Debug)]
-pub enum Fare {
-    /// It was made, for the first time or again.
-    Made,
-    /// It cannot be made now; it is tried again.
-    Failed(Error),
 }
 
 impl MeshGateway {
@@ -126,6 +113,7 @@ impl MeshGateway {
             definition,
             check,
             whole: None,
+            checks: Vec::new(),
         }
     }
 }
@@ -158,9 +146,9 @@ impl Bind {
 }
 
 impl Registration {
-    /// A service with a sidecar of its own, by the whole request to an agent.
+    /// A service with a sidecar of its own, by the whole request to an agent; with the IDs that it gives their checks.
     #[must_use]
-    pub fn of_service(id: &str, name: &str, body: &str) -> Self {
+    pub fn of_service(id: &str, name: &str, body: &str, checks: &[String]) -> Self {
         Self {
             id: id.to_owned(),
             name: name.to_owned(),
@@ -168,6 +156,7 @@ impl Registration {
             definition: String::new(),
             check: String::new(),
             whole: Some(body.to_owned()),
+            checks: checks.to_vec(),
         }
     }
 
@@ -175,6 +164,22 @@ impl Registration {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What is asked to see whether it is still registered.
+    pub(crate) fn question(&self, node: Option<&str>) -> Question {
+        match node {
+            // A sidecar goes with its service, and may be gone alone.
+            None => Question::Registration {
+                id: match self.whole {
+                    Some(_) => rights::sidecar(&self.id),
+                    None => self.id.clone(),
+                },
+            },
+            Some(node) => Question::NodeChecks {
+                node: node.to_owned(),
+            },
+        }
     }
 
     /// Registers, or replaces what has this ID: at the agent, or on this node of the catalog.
@@ -258,7 +263,7 @@ impl Registration {
     }
 
     /// Whether it must be made again, after this answer to what it is kept by.
-    fn is_gone(&self, body: &[u8]) -> bool {
+    pub(crate) fn is_gone(&self, body: &[u8]) -> bool {
         let id = self.check_id();
         // What cannot be read is no reason.
         catalog::node_checks(body).is_ok_and(|checks| {
@@ -273,73 +278,22 @@ impl Registration {
     ///
     /// The agent cannot be reached, or refuses; not when it knows no such service.
     pub async fn end(&self, client: &Client) -> Result<(), Error> {
-        let path = format!(
-            "/v1/agent/service/deregister/{}",
-            crate::question::encoded(&self.id)
-        );
-        let request = Request {
-            method: "PUT",
-            path: &path,
-            body: None,
-            within: PATIENCE,
-        };
-        match client.fetch(request, MAX_REPLY_BYTES).await {
-            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        deregister(client, "service", &self.id).await
     }
+}
 
-    /// Registers, at the agent or on this node, and again whenever nothing is known of it there. `fare` hears of it each time.
-    /// Ends with the watches.
-    pub async fn keep(&self, watches: &Watches, node: Option<&str>, mut fare: impl FnMut(Fare)) {
-        let (gone, missed) = channel::bounded(1);
-        let gone = Rc::new(gone);
-        let this = Rc::new(self.clone());
-        let question = match node {
-            // A sidecar goes with its service, and may be gone alone.
-            None => Question::Registration {
-                id: match self.whole {
-                    Some(_) => rights::sidecar(&self.id),
-                    None => self.id.clone(),
-                },
-            },
-            Some(node) => Question::NodeChecks {
-                node: node.to_owned(),
-            },
-        };
-        let in_catalog = node.is_some();
-        let mut failures = 0_u32;
-        while !watches.is_stopped() {
-            match self.make(watches.client(), node).await {
-                Ok(()) => {
-                    failures = 0;
-                    fare(Fare::Made);
-                }
-                Err(error) => {
-                    fare(Fare::Failed(error));
-                    failures = (failures + 1).min(5);
-                    Timer::after(RETRY * (1 << failures)).await;
-                    continue;
-                }
-            }
-            let (tell, this) = (Rc::clone(&gone), Rc::clone(&this));
-            let watch = watches.watch(&Rc::new(question.clone()), move |event| {
-                let again = match event {
-                    Event::Failed(Error::NotFound(_)) => !in_catalog,
-                    Event::Answer(_, body) => in_catalog && this.is_gone(body),
-                    _ => false,
-                };
-                if again {
-                    let _ = tell.try_send(());
-                }
-            });
-            if missed.recv().await.is_err() {
-                return;
-            }
-            drop(watch);
-            // Where two are at odds about it neither may be busy with it.
-            Timer::after(RETRY).await;
-        }
+/// Has the agent forget a service or a check.
+pub(crate) async fn deregister(client: &Client, what: &str, id: &str) -> Result<(), Error> {
+    let id = crate::question::encoded(id);
+    let request = Request {
+        method: "PUT",
+        path: &format!("/v1/agent/{what}/deregister/{id}"),
+        body: None,
+        within: PATIENCE,
+    };
+    match client.fetch(request, MAX_REPLY_BYTES).await {
+        Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -375,9 +329,6 @@ const CATALOG: &str = "/v1/catalog/register";
 
 /// The agent answers when the servers have it, or says soon why not.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// The first pause after a failure is twice this, the longest 32 times.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// The agent answers with nothing, the catalog with `true`.
 const MAX_REPLY_BYTES: usize = 4096;

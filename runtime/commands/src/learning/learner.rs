@@ -7,8 +7,8 @@ use std::{
 
 use config::LogLevel;
 use consul::{
-    Assembled, Client, Follower, NotYet, Notice, Source, Watches, gateway::Gateway,
-    registration::Fare, sidecar::Sidecar,
+    Assembled, Client, Fare, Follower, NotYet, Notice, Source, Watches, gateway::Gateway,
+    sidecar::Sidecar,
 };
 use plan::Plan;
 use smol::{Timer, future};

@@ -1,8 +1,8 @@
 //! What is registered stays so, and not beyond the end.
 
 use consul::{
-    TokenSource,
-    registration::{Bind, Fare, MeshGateway},
+    Fare, Kept, TokenSource,
+    registration::{Bind, MeshGateway},
 };
 
 use crate::fake::{until, with};
@@ -22,8 +22,8 @@ fn what_could_not_be_registered_is_not_tried_again_after_the_end() {
             forget_after: None,
         };
         consul.say(REGISTER, 500, "No cluster leader");
-        let registration = gateway.registration();
-        let keep = registration.keep(&watches, None, |fare| {
+        let kept = Kept::new(Some(gateway.registration()));
+        let keep = kept.keep(&watches, None, |fare| {
             assert!(matches!(fare, Fare::Failed(_)), "{fare:?}");
         });
         let end = async {
