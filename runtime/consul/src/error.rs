@@ -4,6 +4,8 @@ use std::{fmt, io, path::PathBuf, time::Duration};
 
 use wire::http1;
 
+use crate::NotUnderstood;
+
 /// Why there is no answer. Whatever it is, what was known before stays in force.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -26,6 +28,8 @@ pub enum Error {
     Http(String, http1::Error),
     /// The answer is longer than this many bytes.
     TooLong(usize),
+    /// The answer cannot be read, so that it says nothing.
+    NotUnderstood(NotUnderstood),
     /// 403: the token may not do this, or is none.
     Forbidden(String),
     /// 404: there is no such thing, or no such endpoint in this version.
@@ -63,6 +67,7 @@ impl fmt::Display for Error {
             }
             Self::Http(address, error) => write!(f, "{address}: {error}"),
             Self::TooLong(most) => write!(f, "the answer is longer than {most} bytes"),
+            Self::NotUnderstood(error) => write!(f, "the answer is not understood: {error}"),
             Self::Forbidden(said) if said.contains("ACL not found") => {
                 write!(
                     f,

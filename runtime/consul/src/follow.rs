@@ -223,7 +223,7 @@ impl Inner {
                         drop(source);
                         self.doubt(question)
                     }
-                    Err(error) => Some(format!("the answer is not understood: {error}")),
+                    Err(error) => Some(Error::NotUnderstood(error).to_string()),
                 }
             }
             Event::Failed(error) if question.is_unknown(error) => {

@@ -307,7 +307,7 @@ async fn is_of_agent(client: &Client, node: &str) -> Result<bool, Error> {
         within: PATIENCE,
     };
     let (_, body) = client.fetch(request, MAX_CHECKS_BYTES).await?;
-    let checks = catalog::node_checks(&body).unwrap_or_default();
+    let checks = catalog::node_checks(&body).map_err(Error::NotUnderstood)?;
     Ok(checks.iter().any(|check| check.id == SERF_HEALTH))
 }
 
