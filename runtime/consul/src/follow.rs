@@ -43,6 +43,8 @@ struct State {
     awaited: BTreeSet<Rc<Question>>,
     /// Questions in trouble, and what the trouble is.
     troubles: BTreeMap<Rc<Question>, String>,
+    /// Questions whose last answer is not understood, and why: however well the next ones come, as long as they are the same.
+    riddles: BTreeMap<Rc<Question>, String>,
     /// What happened since it was last told.
     notices: Vec<Notice>,
     /// Questions whose answers another answer made old.
@@ -188,10 +190,14 @@ impl Inner {
         self.asked.replace(asked.into_iter().collect());
         let mut state = self.state.borrow_mut();
         let State {
-            troubles, notices, ..
+            troubles,
+            riddles,
+            notices,
+            ..
         } = &mut *state;
         let before = troubles.len();
         troubles.retain(|question, _| self.asked.borrow().contains_key(question));
+        riddles.retain(|question, _| self.asked.borrow().contains_key(question));
         if before > 0 && troubles.is_empty() {
             notices.push(Notice::Back);
         }
@@ -216,6 +222,7 @@ impl Inner {
                 let mut source = self.source.borrow_mut();
                 match source.learn(question, body, about.index) {
                     Ok(news) => {
+                        state.riddles.remove(question);
                         if news != News::None {
                             state.old.extend(source.stale_after(question));
                         }
@@ -223,7 +230,11 @@ impl Inner {
                         drop(source);
                         self.doubt(question)
                     }
-                    Err(error) => Some(Error::NotUnderstood(error).to_string()),
+                    Err(error) => {
+                        let why = Error::NotUnderstood(error).to_string();
+                        state.riddles.insert(Rc::clone(question), why.clone());
+                        Some(why)
+                    }
                 }
             }
             Event::Failed(error) if question.is_unknown(error) => {
@@ -232,7 +243,10 @@ impl Inner {
                 None
             }
             Event::Failed(error) => Some(question.trouble(error)),
-            Event::Recovered => self.doubt(question),
+            Event::Recovered => {
+                let riddle = state.riddles.get(question).cloned();
+                riddle.or_else(|| self.doubt(question))
+            }
         };
         match trouble {
             None => {

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use consul::{Follower, Question, Registered, Source, TokenSource, gateway::Gateway};
+use consul::{Follower, Question, Registered, Source, TokenSource, Watches, gateway::Gateway};
 use zeroize::Zeroizing;
 
 use crate::{fake::until, fake::with, instances, watch};
@@ -251,6 +251,56 @@ fn another_rule_that_is_missing_is_told_too() {
     });
 }
 
+fn gateway_follower(watches: &Watches) -> Follower {
+    let registered = Registered {
+        id: "gw".to_owned(),
+        node: None,
+    };
+    let source = Source::Gateway(Gateway::new(registered, "consul"));
+    Follower::new(source, watches.clone())
+}
+
+fn trouble_with(follower: &Follower, of: &Question) -> Option<String> {
+    let mut found = None;
+    follower.questions(|question, trouble| {
+        if question == of {
+            found = trouble.map(str::to_owned);
+        }
+    });
+    found
+}
+
+#[test]
+fn an_answer_that_is_not_understood_is_trouble_until_there_is_another() {
+    with(TokenSource::Anonymous, 32, |consul, watches| async move {
+        let names = "/v1/catalog/services";
+        let gateway = r#"{"Kind":"mesh-gateway","ID":"gw","Service":"gw","Datacenter":"dc1"}"#;
+        consul.say("/v1/agent/service/gw", 200, gateway);
+        consul.say(names, 200, "[7]");
+        let follower = gateway_follower(&watches);
+        let says = |part: &str| {
+            trouble_with(&follower, &Question::Services).is_some_and(|it| it.contains(part))
+        };
+        let test = async {
+            until(|| says("not understood")).await;
+            consul.say(names, 500, "No cluster leader");
+            until(|| says("No cluster leader")).await;
+            // Back, with the same.
+            consul.say(names, 200, "[7]");
+            until(|| !says("No cluster leader")).await;
+            assert!(says("not understood"));
+            consul.say(names, 200, r#"{"consul":[]}"#);
+            until(|| trouble_with(&follower, &Question::Services).is_none()).await;
+        };
+        let follow = async {
+            loop {
+                follower.next().await;
+            }
+        };
+        smol::future::or(test, follow).await;
+    });
+}
+
 #[test]
 fn rights_that_are_given_end_the_doubt_although_nothing_changed() {
     with(TokenSource::Anonymous, 32, |consul, watches| async move {
@@ -259,21 +309,8 @@ fn rights_that_are_given_end_the_doubt_although_nothing_changed() {
         consul.say("/v1/agent/service/gw", 200, gateway);
         // Who may see all services sees Consul's own.
         consul.say(names, 200, r#"{"api":[]}"#);
-        let registered = Registered {
-            id: "gw".to_owned(),
-            node: None,
-        };
-        let source = Source::Gateway(Gateway::new(registered, "consul"));
-        let follower = Follower::new(source, watches.clone());
-        let doubted = || {
-            let mut doubted = None;
-            follower.questions(|question, trouble| {
-                if *question == Question::Services {
-                    doubted = trouble.map(str::to_owned);
-                }
-            });
-            doubted
-        };
+        let follower = gateway_follower(&watches);
+        let doubted = || trouble_with(&follower, &Question::Services);
         let test = async {
             until(|| doubted().is_some()).await;
             assert!(doubted().unwrap().contains("service_prefix"));
