@@ -9,6 +9,7 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     net::IpAddr,
+    os::fd::OwnedFd,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -174,20 +175,15 @@ impl Engine {
 
     /// Puts a Plan to work. Flows that it has no place for are cut.
     pub(crate) fn apply(&mut self, plan: &Plan) -> Result<Changes, Unfit> {
-        let changes = self.table.apply(plan, &self.options.tcp, &self.secure)?;
+        // While there is a pause, its end will watch them.
+        let (epoll, paused) = (&self.epoll, self.accepting == Accepting::Paused);
+        let watch = |place, socket: &OwnedFd| match paused {
+            true => Ok(()),
+            false => epoll.add(socket, Token::Listener(place).pack(), Interest::Readable),
+        };
+        let changes = (self.table).apply(plan, &self.options.tcp, &self.secure, watch)?;
         if changes.materials_changed {
             self.leaves = secure::tell_clock(&self.table.materials, &self.secure);
-        }
-        for place in &changes.opened {
-            let Some((listener, socket)) = self.table.listening(*place) else {
-                continue;
-            };
-            let token = Token::Listener(*place).pack();
-            if self.accepting != Accepting::Paused {
-                // Fails only at the kernel's limit of watches; such a listener would be deaf, so say so.
-                let added = self.epoll.add(socket, token, Interest::Readable);
-                added.map_err(|error| Unfit::Listen(listener.address.clone(), error))?;
-            }
         }
         if changes.clusters_removed {
             self.read_clock();

@@ -133,7 +133,7 @@ impl Proxy {
     pub fn apply(&self, plan: &Plan) -> Result<Applied, Unfit> {
         let changes = self.engine.borrow_mut().apply(plan)?;
         Ok(Applied {
-            listeners_opened: changes.opened.len(),
+            listeners_opened: changes.opened,
             listeners_closed: changes.closed,
             clusters_changed: changes.clusters_changed,
         })

@@ -81,8 +81,8 @@ pub(crate) struct Table {
 /// What a new Plan changed.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    /// Listeners that are new, by place.
-    pub(crate) opened: Vec<u32>,
+    /// How many listeners are new.
+    pub(crate) opened: usize,
     /// How many listeners are gone.
     pub(crate) closed: usize,
     /// Whether any cluster is gone.
@@ -96,16 +96,17 @@ pub(crate) struct Changes {
 }
 
 impl Table {
-    /// Puts a Plan to work in place of the one before: all of it, or nothing.
+    /// Puts a Plan to work in place of the one before: all of it, or nothing. `watch` is given each new listener's place and socket.
     ///
     /// # Errors
     ///
-    /// A new listener cannot be bound, or an identity, roots or parameters cannot be used: which, and why.
+    /// A new listener cannot be bound or watched, or an identity, roots or parameters cannot be used: which, and why.
     pub(crate) fn apply(
         &mut self,
         plan: &Plan,
         tcp: &TcpOptions,
         secure: &TlsOptions,
+        mut watch: impl FnMut(u32, &OwnedFd) -> io::Result<()>,
     ) -> Result<Changes, Unfit> {
         let mut changes = Changes::default();
         self.drop_lost();
@@ -137,10 +138,20 @@ impl Table {
         let prepared = clusters.prepare(plan, same_materials, &materials, secure);
         let prepared = prepared.map_err(Unfit::Tls)?;
         let mut fresh = Vec::new();
+        let mut free = (0..).filter(|place: &u32| {
+            let taken = self.listeners.get(*place as usize);
+            taken.is_none_or(Option::is_none)
+        });
         for wanted in &plan.listeners {
-            if !listens(wanted) {
-                let bound = bind(wanted, plan, tcp);
-                fresh.push(bound.map_err(|error| Unfit::Listen(wanted.address.clone(), error))?);
+            if listens(wanted) {
+                continue;
+            }
+            let unfit = |error| Unfit::Listen(wanted.address.clone(), error);
+            let listening = bind(wanted, plan, tcp).map_err(unfit)?;
+            if let (Some(place), Some(socket)) = (free.next(), &listening.socket) {
+                // Who is not watched would be deaf. What drops the socket ends the watch.
+                watch(place, socket).map_err(unfit)?;
+                fresh.push((place as usize, listening));
             }
         }
 
@@ -156,16 +167,14 @@ impl Table {
                 changes.closed += 1;
             }
         }
-        for listening in fresh {
-            let free = self.listeners.iter().position(Option::is_none);
-            let place = free.unwrap_or_else(|| {
-                self.listeners.push(None);
-                self.listeners.len() - 1
-            });
+        for (place, listening) in fresh {
+            if place >= self.listeners.len() {
+                self.listeners.resize_with(place + 1, || None);
+            }
             if let Some(slot) = self.listeners.get_mut(place) {
                 *slot = Some(listening);
             }
-            changes.opened.extend(u32::try_from(place));
+            changes.opened += 1;
         }
         for (wanted, rules) in plan.listeners.iter().zip(rules) {
             let place = self

@@ -62,13 +62,16 @@ fn plan() -> Plan {
 }
 
 fn apply(table: &mut Table, plan: &Plan) -> Changes {
-    table
-        .apply(
-            plan,
-            &Options::default().tcp,
-            &crate::secure::options(0, crate::Clock::system()),
-        )
-        .unwrap()
+    try_apply(table, plan, |_, _| Ok(())).unwrap()
+}
+
+fn try_apply(
+    table: &mut Table,
+    plan: &Plan,
+    watch: impl FnMut(u32, &OwnedFd) -> io::Result<()>,
+) -> Result<Changes, Unfit> {
+    let secure = crate::secure::options(0, crate::Clock::system());
+    table.apply(plan, &Options::default().tcp, &secure, watch)
 }
 
 #[test]
@@ -94,7 +97,7 @@ fn a_name_leads_by_the_chains_of_its_listener() {
 #[test]
 fn what_stays_the_same_is_not_touched() {
     let mut table = Table::default();
-    assert_eq!(apply(&mut table, &plan()).opened, [0, 1]);
+    assert_eq!(apply(&mut table, &plan()).opened, 2);
     let before = (
         table.listening(0).unwrap().0.address.clone(),
         Rc::clone(table.clusters.get("api.td").unwrap()),
@@ -103,7 +106,7 @@ fn what_stays_the_same_is_not_touched() {
     let unchanged = apply(&mut table, &plan());
     assert_eq!(
         (
-            unchanged.opened.len(),
+            unchanged.opened,
             unchanged.closed,
             unchanged.clusters_changed
         ),
@@ -115,11 +118,7 @@ fn what_stays_the_same_is_not_touched() {
     next.clusters = vec![cluster("api.td", 3), cluster("new.td", 4)];
     let changes = apply(&mut table, &next);
     assert_eq!(
-        (
-            changes.opened.len(),
-            changes.closed,
-            changes.clusters_changed
-        ),
+        (changes.opened, changes.closed, changes.clusters_changed),
         (0, 1, 3)
     );
     assert!(changes.clusters_removed);
@@ -146,18 +145,18 @@ fn a_listener_that_is_kept_has_its_new_name_and_one_that_is_lost_is_made_anew() 
         ..Plan::default()
     };
     let mut table = Table::default();
-    assert_eq!(apply(&mut table, &named("api")).opened, [0]);
+    assert_eq!(apply(&mut table, &named("api")).opened, 1);
     let changes = apply(&mut table, &named("db"));
-    assert_eq!((changes.opened.len(), changes.closed), (0, 0));
+    assert_eq!((changes.opened, changes.closed), (0, 0));
     assert_eq!(*table.listening(0).unwrap().0.name.borrow(), "db");
 
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(apply(&mut table, &named("db")).opened, [0]);
+    assert_eq!(apply(&mut table, &named("db")).opened, 1);
     assert!(path.exists());
     // Closed, it does not come back.
     table.close();
     assert!(!path.exists() && table.listening(0).is_none());
-    assert!(apply(&mut table, &named("api")).opened.is_empty());
+    assert_eq!(apply(&mut table, &named("api")).opened, 0);
     assert!(!path.exists());
 }
 
@@ -221,11 +220,7 @@ fn an_address_that_is_taken_changes_nothing() {
     next.clusters.clear();
     next.listeners
         .push(listener("more", &taken.local_addr().unwrap().to_string()));
-    let unfit = table.apply(
-        &next,
-        &Options::default().tcp,
-        &crate::secure::options(0, crate::Clock::system()),
-    );
+    let unfit = try_apply(&mut table, &next, |_, _| Ok(()));
     let Err(Unfit::Listen(address, error)) = unfit else {
         panic!("{unfit:?}")
     };
@@ -237,6 +232,43 @@ fn an_address_that_is_taken_changes_nothing() {
         (table.listeners.len(), table.clusters.iter().count()),
         (2, 2)
     );
+}
+
+#[test]
+fn a_listener_that_cannot_be_watched_changes_nothing() {
+    let mut table = Table::default();
+    apply(&mut table, &plan());
+    let before: Vec<_> = addresses(&table);
+    let mut next = plan();
+    next.clusters.clear();
+    next.listeners.remove(0);
+    for name in ["one", "two"] {
+        next.listeners.push(listener(name, "127.0.0.1:0"));
+    }
+    // As at the kernel's limit of watches.
+    let mut watched = vec![];
+    let unfit = try_apply(&mut table, &next, |place, _| {
+        watched.push(place);
+        match place {
+            3 => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
+    });
+    assert!(matches!(unfit, Err(Unfit::Listen(..))), "{unfit:?}");
+    assert_eq!(watched, [2, 3]);
+    assert_eq!(addresses(&table), before);
+    assert_eq!(table.clusters.iter().count(), 2);
+    // What was refused is not taken for done.
+    let changes = apply(&mut table, &next);
+    assert_eq!((changes.opened, changes.closed), (2, 1));
+    assert_eq!(addresses(&table).len(), 3);
+}
+
+fn addresses(table: &Table) -> Vec<(u32, Address)> {
+    let listening = table.listening_all();
+    listening
+        .map(|(place, listener, _)| (place, listener.address.clone()))
+        .collect()
 }
 
 #[test]
