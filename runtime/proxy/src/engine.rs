@@ -297,9 +297,16 @@ impl Engine {
         }
         self.accepting = Accepting::OnTrial;
         self.set_accept_timer();
-        for (place, _, socket) in self.table.listening_all() {
-            let token = Token::Listener(place).pack();
-            let _ = self.epoll.add(socket, token, Interest::Readable);
+        let added = self
+            .table
+            .listening_all()
+            .try_for_each(|(place, _, socket)| {
+                let token = Token::Listener(place).pack();
+                self.epoll.add(socket, token, Interest::Readable)
+            });
+        if let Err(error) = added {
+            // Deaf listeners are no resumption: the pause goes on.
+            self.pause_accepting(&error);
         }
     }
 
@@ -419,5 +426,55 @@ fn advice(cause: Cause) -> &'static str {
         Cause::ClusterRemoved => "the name it asked for is not in the configuration any more",
         Cause::DrainDeadline => "the process ends",
         _ => "closed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use plan::{Address, Inspect, Listener};
+
+    use super::*;
+
+    struct Deaf;
+
+    impl Observer for Deaf {
+        fn observe(&self, _: &Event<'_>) {}
+    }
+
+    #[test]
+    fn a_pause_goes_on_until_all_listeners_are_watched_again() {
+        let options = Options {
+            connections: 4,
+            ..Options::default()
+        };
+        let counters = Rc::<Counters>::default();
+        let clock = Clock::system();
+        let mut engine =
+            Engine::new(options, clock, Rc::clone(&counters), Rc::new(Deaf), 1).unwrap();
+        let listener = Listener {
+            name: "lan".to_owned(),
+            address: Address::Inet("127.0.0.1:0".parse().unwrap()),
+            mode: None,
+            inspect: Inspect::ClientHello,
+            chains: vec![],
+        };
+        let plan = Plan {
+            listeners: vec![listener],
+            ..Plan::default()
+        };
+        engine.apply(&plan).unwrap();
+        engine.pause_accepting(&io::ErrorKind::OutOfMemory.into());
+        let (_, listener, socket) = engine.table.listening_all().next().unwrap();
+        let address = listener.address.inet().unwrap();
+        // One that is in the set by another token is refused, and says nothing.
+        let other = Token::Timer.pack();
+        engine.epoll.add(socket, other, Interest::Readable).unwrap();
+        let _client = TcpStream::connect(address).unwrap();
+        while engine.accepting != Accepting::Normally {
+            engine.turn(TICK).unwrap();
+        }
+        assert_eq!(counters.accepted.get(), 1);
     }
 }
