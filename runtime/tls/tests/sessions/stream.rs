@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tls::{Error, Outgoing, Session, Step};
 
 use crate::{
-    mesh::{Authority, End, Pair, TD, client, id, only, options, server},
+    mesh::{Authority, End, Pair, TD, client, id, only, options, rsa_key, server, uri},
     stranger::StrangeClient,
 };
 
@@ -246,6 +246,48 @@ fn a_message_without_end_is_refused() {
         matches!(error, Error::PeerProtocol(_) | Error::PeerTooLong),
         "{error}"
     );
+}
+
+/// Nearly the longest message that there may be, of a client whose records hold so many bytes each.
+fn offer_chain_of_64_kib(version: &str, record: usize) -> Result<Step, Error> {
+    let root = Authority::root("root");
+    let rsa = root.leaf_of(rsa_key(), &uri(TD, "web"), |_| {});
+    let more: Vec<_> = (0..95).map(|_| rsa.chain.as_str()).collect();
+    let leaf = rsa.clone().with(&more);
+    let mut config = StrangeClient::new(version, Some(&leaf)).0;
+    config.max_fragment_size = Some(record + 5);
+    let name = "a.test".try_into().unwrap();
+    let mut theirs = rustls::ClientConnection::new(config.into(), name).unwrap();
+    let mut ours = End::new(server(&root, &options()).accept().unwrap());
+    while ours.result == Ok(Step::Handshaking) {
+        let mut up = Vec::new();
+        while theirs.wants_write() {
+            theirs.write_tls(&mut up).unwrap();
+        }
+        for part in up.chunks(16 * 1024) {
+            ours.receive(part);
+        }
+        let down = ours.take_wire();
+        let mut down = down.as_slice();
+        while !down.is_empty() {
+            theirs.read_tls(&mut down).unwrap();
+            theirs.process_new_packets().unwrap();
+        }
+    }
+    ours.result
+}
+
+#[test]
+fn a_long_chain_fits_in_the_smallest_records_that_make_sense_and_in_no_smaller() {
+    for version in VERSIONS {
+        // Without the byte that TLS 1.3 adds, by which it counts too.
+        for record in [64 - 1, 512, 16_384] {
+            let result = offer_chain_of_64_kib(version, record);
+            assert_eq!(result, Ok(Step::Established), "{version} {record}");
+        }
+    }
+    let result = offer_chain_of_64_kib("TLSv1_3", 27);
+    assert_eq!(result, Err(Error::PeerTooLong));
 }
 
 proptest! {
