@@ -8,6 +8,7 @@ mod chains;
 mod changes_bite;
 mod check_tells;
 mod clocks;
+mod cut_off;
 mod explain_tells;
 mod failing_endpoints;
 mod failover;

@@ -99,6 +99,13 @@ impl Server {
         self.home.write(name, content);
     }
 
+    /// Has it say this to its client, as soon as it has one: what a pipe takes, 64 KiB.
+    pub fn say(&mut self, bytes: &[u8]) {
+        let stdin = self.child.stdin.as_mut();
+        let written = stdin.expect("it stays open").write_all(bytes);
+        written.expect("it runs");
+    }
+
     /// Waits until it has verified a client's certificate of this name, up to the root.
     pub fn wait_for_client(&self, leaf: &Leaf) {
         let depth_0 = |line: &str| line.starts_with("depth=0") && line.ends_with(&leaf.name);

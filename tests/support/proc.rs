@@ -30,6 +30,13 @@ impl Proc {
         self.status("Threads:")
     }
 
+    /// Whether a signal has stopped it.
+    pub fn is_stopped(self) -> bool {
+        let stat = self.read("stat");
+        stat.rsplit_once(')')
+            .is_some_and(|(_, state)| state.starts_with(" T"))
+    }
+
     /// How often any of its threads went to sleep of its own will, so how often one woke up.
     pub fn wake_ups(self) -> u64 {
         let tasks = fs::read_dir(self.path("task")).expect("the process runs");

@@ -19,7 +19,7 @@ use crate::log::Log;
 use crate::netns::Namespace;
 use crate::proc::Proc;
 use crate::temp::TempDir;
-use crate::wait::DEADLINE;
+use crate::wait::{DEADLINE, until_true};
 
 /// How lictor is to be started.
 #[derive(Debug)]
@@ -207,6 +207,14 @@ impl Lictor {
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("a process number"), signal).expect("the process is ours");
+    }
+
+    /// Does something while it is stopped: it finds all of that at once when it goes on.
+    pub fn while_stopped(&self, act: impl FnOnce()) {
+        self.signal(Signal::STOP);
+        until_true("it stops", || self.proc().is_stopped());
+        act();
+        self.signal(Signal::CONT);
     }
 
     /// Waits for a notice to the service manager that has this line.

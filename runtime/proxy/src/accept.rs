@@ -64,6 +64,7 @@ impl Engine {
         let inspect = listener.inspect.get();
         let flow = Flow {
             client,
+            hung_up: false,
             source,
             listener,
             accepted: self.now,
@@ -291,11 +292,11 @@ impl Engine {
         let Some(flow) = self.flows.get_mut(ticket) else {
             return;
         };
+        flow.hung_up |= event.hung_up();
         match &mut flow.stage {
             Stage::Greeting(_) => self.greet(ticket),
             Stage::Dialing(dialing) => {
                 dialing.client_ready |= event.readable();
-                dialing.client_hung_up |= event.hung_up();
                 if event.failed() {
                     self.refuse(
                         ticket,
@@ -307,7 +308,6 @@ impl Engine {
             Stage::Opening(_) => self.on_client_opening(ticket, event),
             Stage::Sealing(sealing) => {
                 sealing.client_ready |= event.readable();
-                sealing.client_hung_up |= event.hung_up();
                 if event.failed() {
                     let detail = format_args!("reset while TLS with an endpoint was set up");
                     self.refuse(ticket, Cause::ClientGone, detail);

@@ -67,7 +67,6 @@ impl Engine {
             first,
             secured,
             client_ready,
-            client_hung_up: false,
         };
         self.dial_by(ticket, way);
     }
@@ -83,7 +82,6 @@ impl Engine {
             first,
             mut secured,
             client_ready,
-            client_hung_up,
         } = way;
         let Some(flow) = self.flows.get_mut(ticket) else {
             return;
@@ -127,7 +125,6 @@ impl Engine {
             next_role: 0,
             deadline: deadline.unwrap_or(whole),
             client_ready,
-            client_hung_up,
             failure: None,
         }));
         self.dial_on(ticket);
@@ -393,7 +390,6 @@ impl Engine {
             tried,
             deadline,
             client_ready,
-            client_hung_up,
             ..
         } = *dialing;
         let rest = hello.get(sent..).unwrap_or_default().to_vec();
@@ -408,7 +404,7 @@ impl Engine {
                 secured,
                 unsent: rest,
                 client_ready,
-                client_hung_up,
+                hung_up: false,
             };
             flow.stage = Stage::Sealing(Box::new(sealing));
             return self.wheel.set(ticket.index, deadline);
@@ -424,7 +420,7 @@ impl Engine {
             back: secured.unsent,
             carried: sent as u64,
             client_ready,
-            client_hung_up,
+            upstream_hung_up: false,
         };
         self.relay(ticket, start);
     }
@@ -498,7 +494,6 @@ pub(crate) struct Way {
     pub(crate) first: Vec<u8>,
     pub(crate) secured: Secured,
     pub(crate) client_ready: bool,
-    pub(crate) client_hung_up: bool,
 }
 
 /// How long an attempt may be silent before the next is made.

@@ -93,7 +93,6 @@ impl Engine {
                     server_name,
                     mut secured,
                     client_ready,
-                    client_hung_up,
                     ..
                 } = *dialing;
                 cluster.abandon();
@@ -110,7 +109,6 @@ impl Engine {
                     first,
                     secured,
                     client_ready,
-                    client_hung_up,
                 }
             }
             Stage::Sealing(sealing) => {
@@ -212,7 +210,6 @@ fn way(sealing: Sealing) -> Way {
         server_name,
         mut secured,
         client_ready,
-        client_hung_up,
         ..
     } = sealing;
     secured.upstream = None;
@@ -225,6 +222,5 @@ fn way(sealing: Sealing) -> Way {
         first: std::mem::take(&mut secured.early),
         secured,
         client_ready,
-        client_hung_up,
     }
 }

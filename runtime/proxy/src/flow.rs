@@ -24,6 +24,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Flow {
     pub(crate) client: OwnedFd,
+    /// The client will send no more than what it has sent, and no further event will say so.
+    pub(crate) hung_up: bool,
     pub(crate) source: Downstream,
     pub(crate) listener: Rc<Listener>,
     /// The tick of its acceptance.
@@ -88,8 +90,6 @@ pub(crate) struct Dialing {
     pub(crate) deadline: u32,
     /// The client had an event meanwhile, which must be looked at later.
     pub(crate) client_ready: bool,
-    /// The client will send no more.
-    pub(crate) client_hung_up: bool,
     /// The last failure.
     pub(crate) failure: Option<(Address, std::io::Error)>,
 }
@@ -123,7 +123,8 @@ pub(crate) struct Sealing {
     /// What the upstream has not taken yet.
     pub(crate) unsent: Vec<u8>,
     pub(crate) client_ready: bool,
-    pub(crate) client_hung_up: bool,
+    /// The upstream will send no more than what it has sent.
+    pub(crate) hung_up: bool,
 }
 
 /// One attempt to connect.

@@ -83,7 +83,8 @@ impl Engine {
         } = upstream;
         let (mut out, mut back) = (Half::default(), Half::default());
         out.carried = start.carried;
-        out.hung_up = start.client_hung_up;
+        out.hung_up = flow.hung_up;
+        back.hung_up = start.upstream_hung_up;
         if upstream_tls.is_some() {
             out.put_in_front(start.out, &mut self.reserve);
         } else {
@@ -352,7 +353,7 @@ pub(crate) struct Start {
     pub(crate) carried: u64,
     /// The client had an event meanwhile.
     pub(crate) client_ready: bool,
-    pub(crate) client_hung_up: bool,
+    pub(crate) upstream_hung_up: bool,
 }
 
 impl Relaying {

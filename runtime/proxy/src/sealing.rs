@@ -40,11 +40,15 @@ impl Engine {
             return;
         };
         let Sealing {
-            upstream, unsent, ..
+            upstream,
+            unsent,
+            hung_up,
+            ..
         } = &mut **sealing;
         if upstream.role != role {
             return;
         }
+        *hung_up |= event.hung_up();
         let target = upstream.target.clone();
         if event.writable() && flush(unsent, &upstream.socket).is_err() {
             return self.seal_failed(ticket, Blame::Silence, format_args!("{target} reset TLS"));
@@ -164,7 +168,7 @@ impl Engine {
             server_name,
             mut secured,
             client_ready,
-            client_hung_up,
+            hung_up,
             ..
         } = *sealing;
         let sealed = match &mut secured.client {
@@ -185,7 +189,7 @@ impl Engine {
             back: back.bytes().to_vec(),
             carried: 0,
             client_ready,
-            client_hung_up,
+            upstream_hung_up: hung_up,
         };
         self.relay(ticket, start);
         if sealed.is_err() {
