@@ -10,11 +10,14 @@ use support::client::{assert_echo, echoing, ending};
 use support::lab::{GatewayFile, sni};
 use support::wait;
 
+/// Much longer than a test waits for the end: whoever waits for this deadline fails.
+const FOR_LONG: &str = "drain = \"10m\"";
+
 #[test]
 fn flows_finish_and_then_the_process_ends() {
     let web = Backend::echo();
     let file = GatewayFile::new("dc1").service("web", &[web.address()]);
-    let mut gateway = file.timeout("drain = \"1m\"").start();
+    let mut gateway = file.timeout(FOR_LONG).start();
     let address = gateway.address();
     let mut flow = echoing(address, &sni("web", "dc1"));
     gateway.lictor.terminate();
@@ -28,13 +31,8 @@ fn flows_finish_and_then_the_process_ends() {
         thread::sleep(Duration::from_millis(20));
     }
     assert!(gateway.lictor.runs(), "it ended before its last flow");
-    let started = Instant::now();
     drop(flow);
     assert_eq!(gateway.lictor.wait_for_end().code(), Some(0));
-    assert!(
-        started.elapsed() < Duration::from_secs(2),
-        "it waited for nothing"
-    );
     gateway.lictor.log.wait_for("stopped");
 }
 
@@ -43,7 +41,7 @@ fn a_file_that_changes_meanwhile_lets_nobody_in_again() {
     let (web, api) = (Backend::echo(), Backend::echo());
     let file = GatewayFile::new("dc1")
         .service("web", &[web.address()])
-        .timeout("drain = \"1m\"");
+        .timeout(FOR_LONG);
     let mut gateway = file.start();
     let address = gateway.address();
     let mut flow = echoing(address, &sni("web", "dc1"));
@@ -63,17 +61,10 @@ fn a_file_that_changes_meanwhile_lets_nobody_in_again() {
 #[test]
 fn without_flows_it_ends_at_once() {
     let web = Backend::echo();
-    let mut gateway = GatewayFile::new("dc1")
-        .service("web", &[web.address()])
-        .start();
-    let started = Instant::now();
+    let file = GatewayFile::new("dc1").service("web", &[web.address()]);
+    let mut gateway = file.timeout(FOR_LONG).start();
     gateway.lictor.terminate();
     assert_eq!(gateway.lictor.wait_for_end().code(), Some(0));
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        started.elapsed()
-    );
 }
 
 #[test]
@@ -86,7 +77,8 @@ fn the_deadline_closes_what_is_left() {
     gateway.lictor.terminate();
     ending(&mut flow);
     let lasted = started.elapsed();
-    let allowed = Duration::from_millis(450)..Duration::from_secs(3);
+    // What is not set is half a minute.
+    let allowed = Duration::from_millis(450)..Duration::from_secs(20);
     assert!(
         allowed.contains(&lasted),
         "closed after {lasted:?}, not after 500 ms"
@@ -100,7 +92,7 @@ fn the_deadline_closes_what_is_left() {
 fn a_second_request_ends_it_at_once() {
     let web = Backend::echo();
     let file = GatewayFile::new("dc1").service("web", &[web.address()]);
-    let mut gateway = file.timeout("drain = \"1m\"").start();
+    let mut gateway = file.timeout(FOR_LONG).start();
     let mut flow = echoing(gateway.address(), &sni("web", "dc1"));
     gateway.lictor.terminate();
     gateway.lictor.log.wait_for("draining");

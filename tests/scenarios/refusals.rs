@@ -80,17 +80,14 @@ fn server_names_of_odd_bytes_are_refused() {
 #[test]
 fn an_http_client_is_closed_at_once() {
     let app = Backend::echo();
-    let gateway = gateway(&app);
-    let started = Instant::now();
+    let file = GatewayFile::new("dc1").service("web", &[app.address()]);
+    // Much longer than a test waits for an answer.
+    let gateway = file.timeout("client_hello = \"10m\"").start();
     let mut client = connect(gateway.address());
     client
         .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         .unwrap();
     assert_refused(&mut client);
-    assert!(
-        started.elapsed() < Duration::from_millis(200),
-        "only after a timeout"
-    );
     assert_told(
         &gateway,
         "not_tls",
@@ -140,7 +137,8 @@ fn a_hello_that_never_ends_is_closed_at_the_deadline() {
     });
     assert_refused(&mut client);
     let lasted = started.elapsed();
-    let allowed = Duration::from_millis(290)..Duration::from_millis(1500);
+    // What is not set is ten seconds, and the bytes go on for eighty.
+    let allowed = Duration::from_millis(290)..Duration::from_secs(8);
     assert!(
         allowed.contains(&lasted),
         "closed after {lasted:?}, not after 300 ms"
