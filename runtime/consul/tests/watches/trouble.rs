@@ -5,7 +5,10 @@ use std::{fs, time::Duration};
 use consul::{Follower, Question, Registered, Source, TokenSource, Watches, gateway::Gateway};
 use zeroize::Zeroizing;
 
-use crate::{fake::until, fake::with, instances, watch};
+use crate::{
+    fake::{Fake, until, with},
+    instances, watch,
+};
 
 const PATH: &str = "/v1/health/connect/api";
 
@@ -251,13 +254,26 @@ fn another_rule_that_is_missing_is_told_too() {
     });
 }
 
-fn gateway_follower(watches: &Watches) -> Follower {
+/// Follows what a gateway wants to know, which is registered.
+fn gateway_follower(consul: &Fake, watches: &Watches) -> Follower {
+    let gateway = r#"{"Kind":"mesh-gateway","ID":"gw","Service":"gw","Datacenter":"dc1"}"#;
+    consul.say("/v1/agent/service/gw", 200, gateway);
     let registered = Registered {
         id: "gw".to_owned(),
         node: None,
     };
     let source = Source::Gateway(Gateway::new(registered, "consul"));
     Follower::new(source, watches.clone())
+}
+
+/// Takes up what is learned until the test is over.
+async fn following(follower: &Follower, test: impl Future<Output = ()>) {
+    let follow = async {
+        loop {
+            follower.next().await;
+        }
+    };
+    smol::future::or(test, follow).await;
 }
 
 fn trouble_with(follower: &Follower, of: &Question) -> Option<String> {
@@ -274,10 +290,8 @@ fn trouble_with(follower: &Follower, of: &Question) -> Option<String> {
 fn an_answer_that_is_not_understood_is_trouble_until_there_is_another() {
     with(TokenSource::Anonymous, 32, |consul, watches| async move {
         let names = "/v1/catalog/services";
-        let gateway = r#"{"Kind":"mesh-gateway","ID":"gw","Service":"gw","Datacenter":"dc1"}"#;
-        consul.say("/v1/agent/service/gw", 200, gateway);
         consul.say(names, 200, "[7]");
-        let follower = gateway_follower(&watches);
+        let follower = gateway_follower(&consul, &watches);
         let says = |part: &str| {
             trouble_with(&follower, &Question::Services).is_some_and(|it| it.contains(part))
         };
@@ -292,12 +306,7 @@ fn an_answer_that_is_not_understood_is_trouble_until_there_is_another() {
             consul.say(names, 200, r#"{"consul":[]}"#);
             until(|| trouble_with(&follower, &Question::Services).is_none()).await;
         };
-        let follow = async {
-            loop {
-                follower.next().await;
-            }
-        };
-        smol::future::or(test, follow).await;
+        following(&follower, test).await;
     });
 }
 
@@ -305,11 +314,9 @@ fn an_answer_that_is_not_understood_is_trouble_until_there_is_another() {
 fn rights_that_are_given_end_the_doubt_although_nothing_changed() {
     with(TokenSource::Anonymous, 32, |consul, watches| async move {
         let names = "/v1/catalog/services";
-        let gateway = r#"{"Kind":"mesh-gateway","ID":"gw","Service":"gw","Datacenter":"dc1"}"#;
-        consul.say("/v1/agent/service/gw", 200, gateway);
         // Who may see all services sees Consul's own.
         consul.say(names, 200, r#"{"api":[]}"#);
-        let follower = gateway_follower(&watches);
+        let follower = gateway_follower(&consul, &watches);
         let doubted = || trouble_with(&follower, &Question::Services);
         let test = async {
             until(|| doubted().is_some()).await;
@@ -320,12 +327,7 @@ fn rights_that_are_given_end_the_doubt_although_nothing_changed() {
             consul.set_index(names, 10);
             until(|| doubted().is_none()).await;
         };
-        let follow = async {
-            loop {
-                follower.next().await;
-            }
-        };
-        smol::future::or(test, follow).await;
+        following(&follower, test).await;
     });
 }
 
