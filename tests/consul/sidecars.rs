@@ -59,6 +59,23 @@ fn learn_all_they_need_and_intentions_bite_under_a_live_flow() {
 }
 
 #[test]
+fn leave_nothing_of_their_keys_where_answers_came() {
+    let agent = Agent::server();
+    let app = Backend::echo();
+    let listen = web_and_api(&agent, &app);
+    let (web, _api) = (sidecar(&agent, "web"), sidecar(&agent, "api"));
+    flow(listen);
+    let leaf = agent.get("/v1/agent/connect/ca/leaf/web");
+    let key = leaf["PrivateKeyPEM"].as_str().expect("a key in PEM");
+    let (_, secret) = key.split_once('\n').expect("lines");
+    let (secret, _) = secret.split_once('\n').expect("lines");
+    let process = web.lictor.proc();
+    assert!(process.finds(secret.as_bytes()) > 0, "it has its key");
+    // An answer has the line's end as JSON writes it.
+    assert_eq!(process.finds(format!("\\n{secret}").as_bytes()), 0);
+}
+
+#[test]
 fn follow_an_upstream_to_another_address_and_out_of_the_registration() {
     let agent = Agent::server();
     let (first, second) = (Backend::echo(), Backend::echo());

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -62,6 +63,24 @@ impl Proc {
                 .expect("a number")
         };
         Duration::from_millis((ticks() + ticks()) * MILLISECONDS_PER_TICK)
+    }
+
+    /// How often these bytes stand in memory that it may write, whether that is in use or was.
+    pub fn finds(self, bytes: &[u8]) -> usize {
+        let memory = fs::File::open(self.path("mem")).expect("the process is ours");
+        let maps = self.read("maps");
+        let writable = maps.lines().filter(|line| line.contains(" rw"));
+        let found = writable.filter_map(|line| {
+            let (from, to) = line.split(' ').next()?.split_once('-')?;
+            let from = u64::from_str_radix(from, 16).ok()?;
+            let length = u64::from_str_radix(to, 16).ok()? - from;
+            let mut all = vec![0; usize::try_from(length).ok()?];
+            // What is a mapping of a device cannot be read.
+            memory.read_exact_at(&mut all, from).ok()?;
+            let stands = all.windows(bytes.len()).filter(|window| *window == bytes);
+            Some(stands.count())
+        });
+        found.sum()
     }
 
     /// How many descriptors it has open.

@@ -17,6 +17,7 @@ use std::{
 use dial::Resolver;
 use smol::{Async, Timer, future, lock::Semaphore};
 use sys::socket::TcpOptions;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
     About, Address, Error, Settings, Traffic,
@@ -186,14 +187,14 @@ impl Client {
         nth: usize,
         request: Request<'_>,
         most: usize,
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let _slot = self.slots.acquire().await;
         let index = (self.preferred.get() + nth) % self.addresses.len().max(1);
         let address = self.addresses.get(index).unwrap_or(&self.local);
         let answer = async {
             let mut connection = Connection::new(self.connect_to(address).await?, index);
             let bytes = self.bytes(request, index)?;
-            let mut body = Vec::new();
+            let mut body = Zeroizing::default();
             let answer = connection
                 .exchange(&bytes, &self.traffic, &mut |_, piece| {
                     collect(&mut body, piece, most)
@@ -348,10 +349,17 @@ impl Client {
     }
 }
 
-/// Appends a piece of a body, which may have so many bytes.
+/// Appends a piece of a body, which may have so many bytes. Where that takes more room, the old one is wiped: it may be a key.
 pub(crate) fn collect(body: &mut Vec<u8>, piece: &[u8], most: usize) -> Result<(), Error> {
-    if body.len() + piece.len() > most {
+    let length = body.len() + piece.len();
+    if length > most {
         return Err(Error::TooLong(most));
+    }
+    if length > body.capacity() {
+        let mut larger = Vec::with_capacity(length.max(2 * body.capacity()));
+        larger.extend_from_slice(body);
+        body.zeroize();
+        *body = larger;
     }
     body.extend_from_slice(piece);
     Ok(())

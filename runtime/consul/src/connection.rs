@@ -4,6 +4,7 @@ use std::{cell::Cell, io};
 
 use smol::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use wire::http1::{self, Head, Part, Responses};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::Error;
 
@@ -96,8 +97,8 @@ pub(crate) type OnBody<'a> = &'a mut dyn FnMut(&About, &[u8]) -> Result<(), Erro
 pub(crate) struct Connection {
     stream: Box<dyn Stream>,
     responses: Responses,
-    /// What has come and was not taken yet.
-    unread: Vec<u8>,
+    /// What has come and was not taken yet. What was taken is wiped: keys come this way.
+    unread: Zeroizing<Vec<u8>>,
     /// Which of the addresses it leads to.
     pub(crate) address: usize,
     /// Whether it had a request before, so that the other end may have closed it since.
@@ -109,7 +110,7 @@ impl Connection {
         Self {
             stream,
             responses: Responses::new(),
-            unread: Vec::new(),
+            unread: Zeroizing::default(),
             address,
             used: false,
         }
@@ -182,7 +183,10 @@ impl Connection {
                 Part::End { kept } => break Some(kept),
             }
         };
-        self.unread.drain(..taken);
+        let left = self.unread.len().saturating_sub(taken);
+        self.unread.copy_within(taken.., 0);
+        self.unread.get_mut(left..).unwrap_or_default().zeroize();
+        self.unread.truncate(left);
         Ok(end)
     }
 }

@@ -301,7 +301,14 @@ impl<'a> Reader<'a> {
                 b'"' => break,
                 b'\\' => {
                     let plain = self.text.get(start..self.at).unwrap_or_default();
-                    let text = unescaped.get_or_insert_with(|| plain.to_vec());
+                    let text = unescaped.get_or_insert_with(|| {
+                        // All of it, as a rule: a key that had to move would leave pieces behind.
+                        let rest = self.text.get(self.at..).unwrap_or_default();
+                        let length = rest.iter().position(|byte| *byte == b'"');
+                        let mut text = Vec::with_capacity(plain.len() + length.unwrap_or_default());
+                        text.extend_from_slice(plain);
+                        text
+                    });
                     self.at += 1;
                     let character = self.escape()?;
                     text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());

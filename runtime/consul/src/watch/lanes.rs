@@ -17,6 +17,7 @@ use smol::{
     channel::{self, Receiver, Sender},
     future,
 };
+use zeroize::Zeroizing;
 
 use super::{
     Event,
@@ -316,7 +317,7 @@ impl Lanes {
             within,
         };
         let traffic = Traffic::default();
-        let mut text = Vec::new();
+        let mut text = Zeroizing::default();
         let collect = &mut |_: &About, piece: &[u8]| collect(&mut text, piece, MAX_ANSWER_BYTES);
         let send = async { Some(self.client.send(request, &traffic, collect).await) };
         let given_up = async {
