@@ -81,6 +81,7 @@ impl<'a> Head<'a> {
         let mut length = None;
         let mut chunked = false;
         let mut kept = minor > 0;
+        let mut closes = false;
         for (name, value) in &self.fields {
             if name.eq_ignore_ascii_case("content-length") {
                 let value =
@@ -99,7 +100,8 @@ impl<'a> Head<'a> {
                         .split(|byte| *byte == b',')
                         .any(|given| given.trim_ascii().eq_ignore_ascii_case(word))
                 };
-                kept = !has(b"close") && (kept || has(b"keep-alive"));
+                closes |= has(b"close");
+                kept |= has(b"keep-alive");
             }
         }
         if chunked && (length.is_some() || minor == 0) {
@@ -111,7 +113,7 @@ impl<'a> Head<'a> {
             (_, Some(length)) => State::Length(length),
             (_, None) => return Ok((State::UntilClose, false)),
         };
-        Ok((state, kept))
+        Ok((state, kept && !closes))
     }
 }
 

@@ -112,6 +112,15 @@ fn a_body_without_a_length_ends_with_the_connection() {
         bodies("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx"),
         [(200, "x".to_owned(), false)]
     );
+    // Who says that it closes does, whatever else it says (RFC 9112 section 9.3).
+    for fields in ["close\r\nConnection: keep-alive", "keep-alive, close"] {
+        assert_eq!(
+            bodies(&format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: {fields}\r\n\r\nx"
+            )),
+            [(200, "x".to_owned(), false)]
+        );
+    }
 }
 
 #[test]
