@@ -347,12 +347,9 @@ impl Memory {
         let Some(disk) = &self.disk else {
             return Kept::Already;
         };
-        let slots = Slots::<_, Identities>::new(disk);
-        if slots.recall().newest.is_none() {
-            return Kept::Already;
-        }
-        match slots.forget() {
-            Ok(()) => Kept::Written,
+        match Slots::<_, Identities>::new(disk).forget() {
+            Ok(true) => Kept::Written,
+            Ok(false) => Kept::Already,
             Err(error) => self.failed(log, &error),
         }
     }

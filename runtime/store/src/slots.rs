@@ -135,8 +135,9 @@ impl<'a, D: Disk, T: Content> Slots<'a, D, T> {
             .each_ref()
             .map(|(_, bytes)| matches!(bytes, Ok(Some(bytes)) if blob::open::<T>(bytes).is_ok()));
         let [first, second] = &whole;
+        // And so is one that no generation can follow, which was not written here.
         let generation_of = |slot: &Result<Whole<'_>, Why>, readable: bool| match slot {
-            Ok(whole) if readable => Some(whole.meta.generation),
+            Ok(whole) if readable => Some(whole.meta.generation).filter(|it| *it < u64::MAX),
             _ => None,
         };
         let [first_readable, second_readable] = readable;
@@ -198,18 +199,22 @@ impl<'a, D: Disk, T: Content> Slots<'a, D, T> {
         })
     }
 
-    /// Empties both slots. What was in them may still be found by who takes the flash apart.
+    /// Empties both slots, those of no use too; says whether anything was in them. It may still be found by who takes the
+    /// flash apart, and what was kept aside stays.
     ///
     /// # Errors
     ///
     /// What went wrong; a slot may be as it was.
-    pub fn forget(&self) -> Result<(), Error> {
+    pub fn forget(&self) -> Result<bool, Error> {
+        let mut held = false;
         for (name, bytes) in self.read() {
-            if !matches!(bytes, Ok(None)) {
+            let is_empty = bytes.is_ok_and(|bytes| bytes.is_none_or(|bytes| bytes.is_empty()));
+            if !is_empty {
                 self.write(name, &[])?;
+                held = true;
             }
         }
-        Ok(())
+        Ok(held)
     }
 
     fn write(&self, name: &str, mut blob: &[u8]) -> Result<(), Error> {

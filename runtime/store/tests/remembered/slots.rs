@@ -131,13 +131,33 @@ fn what_is_forgotten_is_in_neither_slot() {
     for number in [1, 2] {
         slots(&disk).remember(0, "", &moment(number)).unwrap();
     }
-    slots(&disk).forget().unwrap();
+    assert!(slots(&disk).forget().unwrap());
     disk.restart();
     for name in Moment::SLOTS {
         assert_eq!(disk.content(name), Some(Vec::new()));
     }
+    let calls = disk.calls();
+    assert!(!slots(&disk).forget().unwrap(), "nothing is there any more");
+    assert_eq!(disk.calls(), calls);
+    // What is damaged may still hold most of a key.
+    disk.put(Moment::SLOTS[1], b"damaged");
+    assert!(slots(&disk).forget().unwrap());
+    assert_eq!(disk.content(Moment::SLOTS[1]), Some(Vec::new()));
     assert_eq!(proven(&disk), None);
     slots(&disk).remember(0, "", &moment(3)).unwrap();
+    assert_eq!(proven(&disk), Some(3));
+}
+
+#[test]
+fn what_cannot_be_followed_is_of_no_use() {
+    let disk = Simulated::new(9);
+    slots(&disk).remember(0, "", &moment(1)).unwrap();
+    slots(&disk).remember(0, "", &moment(2)).unwrap();
+    let mut last = disk.content(Moment::SLOTS[0]).unwrap();
+    last[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
+    disk.put(Moment::SLOTS[0], &resealed(&last));
+    let written = slots(&disk).remember(0, "", &moment(3)).unwrap();
+    assert!(matches!(written, Written::Bytes { generation: 3, .. }));
     assert_eq!(proven(&disk), Some(3));
 }
 
