@@ -78,7 +78,7 @@ pub fn listen(
 ///
 /// # Errors
 ///
-/// No descriptors or memory left; the connection stays in the queue.
+/// No descriptors or memory left, or the system forbids it; the connection stays in the queue.
 pub fn accept(listener: impl AsFd) -> io::Result<Option<(OwnedFd, Option<SocketAddr>)>> {
     loop {
         match net::acceptfrom_with(&listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
@@ -88,7 +88,8 @@ pub fn accept(listener: impl AsFd) -> io::Result<Option<(OwnedFd, Option<SocketA
                 return Ok(Some((socket, address.map(canonical))));
             }
             // Gone before it was accepted (accept(2)): the next one may be there.
-            Ok((_, None)) | Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO | Errno::PERM) => {}
+            // Not so EPERM: a filter of system calls that has it would keep this loop for ever.
+            Ok((_, None)) | Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
             Err(Errno::AGAIN) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
@@ -309,6 +310,46 @@ mod tests {
             .unwrap()
             .expect("a connection in the queue");
         assert!(source.unwrap().is_ipv4());
+    }
+
+    /// Lets accept4(2) fail with EPERM in this thread, as a service manager's filter of system calls may (seccomp(2)).
+    fn forbid_accepting() {
+        let then = |code: u32, jump_if: u8, value: u32| libc::sock_filter {
+            code: u16::try_from(code).unwrap(),
+            jt: 0,
+            jf: jump_if,
+            k: value,
+        };
+        let number = u32::try_from(libc::SYS_accept4).unwrap();
+        let refused = libc::SECCOMP_RET_ERRNO | u32::try_from(libc::EPERM).unwrap();
+        let mut filter = [
+            then(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+            then(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, number),
+            then(libc::BPF_RET | libc::BPF_K, 0, refused),
+            then(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog {
+            len: u16::try_from(filter.len()).unwrap(),
+            filter: filter.as_mut_ptr(),
+        };
+        // SAFETY: the program is valid for reading during both calls, which concern this thread alone.
+        unsafe {
+            assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+            let mode = libc::SECCOMP_MODE_FILTER;
+            let done = libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program);
+            assert_eq!(done, 0, "{}", io::Error::last_os_error());
+        }
+    }
+
+    #[test]
+    fn accepting_that_is_forbidden_ends_with_an_error() {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), Family::Own, 8, &OPTIONS).unwrap();
+        let _client = TcpStream::connect(local_address(&listener).unwrap()).unwrap();
+        let forbidden = std::thread::spawn(move || {
+            forbid_accepting();
+            accept(&listener).map(drop).unwrap_err().kind()
+        });
+        assert_eq!(forbidden.join().unwrap(), io::ErrorKind::PermissionDenied);
     }
 
     #[test]
