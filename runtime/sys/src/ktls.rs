@@ -191,14 +191,18 @@ pub fn receive_record(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Option
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
         Err(error) => return Err(error),
     };
-    // SAFETY: `message` is as recvmsg left it, and `control` lives.
-    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message).as_ref() };
-    let kind = header
-        .filter(|header| header.cmsg_level == SOL_TLS && header.cmsg_type == TLS_GET_RECORD_TYPE);
-    let kind = kind.map_or(0, |header| {
-        // SAFETY: a message of this type has one byte of data, which lies in `control`.
-        unsafe { ptr::from_ref(header).cast::<u8>().add(HEADER_BYTES).read() }
-    });
+    // SAFETY: `message` is as recvmsg left it, and `control` lives. A message of this type has one byte of data.
+    let kind = unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        let is_kind = !header.is_null()
+            && (*header).cmsg_level == SOL_TLS
+            && (*header).cmsg_type == TLS_GET_RECORD_TYPE;
+        if is_kind {
+            libc::CMSG_DATA(header).read()
+        } else {
+            0
+        }
+    };
     Ok(Some((kind, count)))
 }
 
@@ -276,8 +280,6 @@ const TLS_SET_RECORD_TYPE: i32 = 1;
 const TLS_GET_RECORD_TYPE: i32 = 2;
 /// The longest struct of keys: that of AES-256.
 const MAX_INFO_BYTES: usize = 56;
-/// Between the beginning of a control message and its data.
-const HEADER_BYTES: usize = size_of::<libc::cmsghdr>();
 
 #[cfg(test)]
 mod tests {
