@@ -128,7 +128,7 @@ impl Source {
             return false;
         };
         self.trust_domain.eq_ignore_ascii_case(&id.trust_domain)
-            && self.partition.matches_or_default(partition)
+            && self.partition.matches_partition(partition)
             && self.namespace.matches_or_default(namespace)
             && self.name.matches(service)
     }
@@ -167,6 +167,14 @@ impl Name {
         match self {
             Self::Any => true,
             Self::Exact(exact) => exact == name,
+        }
+    }
+
+    /// An identity has its partition in lower case, whatever the intention has: a deny must not miss it for that.
+    fn matches_partition(&self, name: &str) -> bool {
+        match self {
+            Self::Exact(exact) if !is_default(exact) => exact.eq_ignore_ascii_case(name),
+            other => other.matches_or_default(name),
         }
     }
 

@@ -87,6 +87,28 @@ fn the_most_exact_intention_decides_whatever_the_order() {
 }
 
 #[test]
+fn partitions_are_told_apart_without_regard_to_case() {
+    // An identity's partition is read in lower case, however the certificate has it.
+    let rules = vec![own("Legacy/default/web", Action::Deny)];
+    let intentions = Intentions::new(rules, DefaultAction::Allow);
+    assert!(!allowed(
+        &intentions,
+        OWN,
+        "/ap/Legacy/ns/default/dc/dc1/svc/web"
+    ));
+    assert!(!allowed(
+        &intentions,
+        OWN,
+        "/ap/legacy/ns/default/dc/dc1/svc/web"
+    ));
+    assert!(allowed(
+        &intentions,
+        OWN,
+        "/ap/other/ns/default/dc/dc1/svc/web"
+    ));
+}
+
+#[test]
 fn defaults_wildcards_and_exceptions() {
     use Action::{Allow, Deny, Permissions};
     use DefaultAction as Default;
