@@ -4,7 +4,8 @@ use alloc::{rc::Rc, string::String, vec::Vec};
 use core::fmt;
 
 use crate::{
-    Cluster, FilterChain, Health, Inspect, Listener, Plan, Route, matching::ServerNameTable,
+    Cluster, FilterChain, Health, Inspect, Listener, Plan, Route, intentions::DefaultAction,
+    matching::ServerNameTable,
 };
 
 mod upstream;
@@ -125,9 +126,22 @@ impl fmt::Display for Verdict<'_> {
             return writeln!(f, "result       closed: the cluster has no endpoints");
         }
         endpoints(f, cluster)?;
+        write!(f, "result       ")?;
+        match (&chain.tls, &chain.authorization) {
+            (None, _) => write!(f, "forwarded unopened")?,
+            (Some(tls), None) => write!(f, "opened as {}", tls.identity)?,
+            (Some(tls), Some(intentions)) => {
+                let (name, rules) = (&tls.identity, intentions.rules().len());
+                let default = match intentions.default_action() {
+                    DefaultAction::Allow => "allow",
+                    DefaultAction::Deny => "deny",
+                };
+                write!(f, "opened as {name} ({rules} intention(s), else {default})")?;
+            }
+        }
         writeln!(
             f,
-            "result       forwarded unopened, {:?} over {} endpoint(s), connect timeout {:?}",
+            ", {:?} over {} endpoint(s), connect timeout {:?}",
             cluster.balance,
             cluster.endpoints.len(),
             cluster.connect_timeout
@@ -174,6 +188,17 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
+    }
+
+    #[test]
+    fn what_is_opened_is_not_said_to_be_forwarded_unopened() {
+        let plan = crate::sidecar::plan(&crate::sidecar::tests::sidecar(), &mesh());
+        let text = server_name(&plan, "web.default.dc1.internal.td").to_string();
+        assert!(!text.contains("unopened"), "{text}");
+        assert!(
+            text.contains("opened as web (0 intention(s), else deny), RoundRobin"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub fn client(address: core::net::IpAddr) -> u64 {
 
 const FRACTION_BITS: u32 = 24;
 
-/// FNV-1a (Fowler, Noll and Vo): small, and the same on every machine.
+/// FNV-1a (Fowler, Noll and Vo): small, and the same at every start of one binary. Another one may hash an address by other bytes.
 struct Fnv(u64);
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
