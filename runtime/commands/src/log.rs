@@ -307,9 +307,11 @@ fn json(
     for (key, value) in fields {
         write!(line, ",\"{key}\":")?;
         let value = value.to_string();
-        // Counts are numbers; everything else, addresses too, is text.
-        if !value.is_empty() && value.len() < 16 && value.bytes().all(|byte| byte.is_ascii_digit())
-        {
+        // Counts are numbers; everything else, addresses too, is text, as 007 is (RFC 8259 section 6).
+        let is_count = (value == "0" || !value.starts_with('0'))
+            && (1..16).contains(&value.len())
+            && value.bytes().all(|byte| byte.is_ascii_digit());
+        if is_count {
             line.push_str(&value);
         } else {
             quote(line, &value);
@@ -408,6 +410,21 @@ mod tests {
     fn text_quotes_what_needs_it() {
         let expected = "1970-01-01T00:00:00.000Z warn  refused client=127.0.0.1:5 detail=\"a \\\"b\\\"\\n\" count=7 sni=\"\"";
         assert_eq!(write(text), expected);
+    }
+
+    #[test]
+    fn only_what_json_takes_for_a_number_is_one() {
+        for (value, shown) in [
+            ("0", "0"),
+            ("10", "10"),
+            ("007", "\"007\""),
+            ("00", "\"00\""),
+        ] {
+            let mut line = String::new();
+            let time = Rfc3339(UNIX_EPOCH);
+            json(&mut line, &time, LogLevel::Info, "x", &[("sni", &value)]).unwrap();
+            assert!(line.ends_with(&format!(",\"sni\":{shown}}}")), "{line}");
+        }
     }
 
     #[test]
