@@ -187,8 +187,14 @@ fn list(path: &Path) -> Result<Vec<PathBuf>, Error> {
         let hidden = file
             .file_name()
             .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if Format::of(&file).is_some() && !hidden && file.is_file() {
-            files.push(file);
+        if Format::of(&file).is_none() || hidden {
+            continue;
+        }
+        // One that cannot be looked at is not left out: what it defines would be gone.
+        match fs::metadata(&file) {
+            Ok(metadata) if metadata.is_file() => files.push(file),
+            Ok(_) => {}
+            Err(error) => return Err(file_error(&file, format!("cannot be read: {error}"))),
         }
     }
     files.sort();

@@ -271,6 +271,10 @@ fn a_directory_is_read_as_one_and_in_order() {
     let named = load(&[folder.join("notes.txt")], &Disk)
         .expect_err("no HCL")
         .to_string();
+    write("d.hcl", "");
+    // What is not there for a moment, as a volume that is mounted late, is not a file less.
+    std::os::unix::fs::symlink("nowhere", folder.join("e.hcl")).expect("a link can be made");
+    let dangling = load(std::slice::from_ref(&folder), &Disk);
     std::fs::remove_dir_all(&folder).expect("the folder can be removed");
 
     let settings = settings.unwrap_or_else(|errors| panic!("{errors}"));
@@ -287,6 +291,8 @@ fn a_directory_is_read_as_one_and_in_order() {
     assert_eq!(twice, expected);
     assert!(large.contains("larger than 1048576 bytes"), "{large}");
     assert!(none.contains("cannot be read"), "{none}");
+    let dangling = dangling.expect_err("leads nowhere").to_string();
+    assert!(dangling.contains("e.hcl: cannot be read"), "{dangling}");
     // A file that is named itself is read, as HCL unless its ending says otherwise.
     assert!(
         named.ends_with("notes.txt:1:8: 'valid' stands where a value should be; quote a text"),
