@@ -22,6 +22,9 @@ use crate::splitter::{Percent, ServiceSplit, ServiceSplitter};
 /// Redirects, or splitters of splitters, in a row. More are a circle, and Consul would not have stored them.
 const MAX_STEPS: usize = 16;
 
+/// As many shares as there are hundredths of a percent. Splitters of splitters multiply.
+const MAX_SPLITS: usize = 10_000;
+
 /// What a chain is made from.
 pub(crate) struct Compiler<'a> {
     pub(crate) mesh: &'a Mesh,
@@ -73,6 +76,15 @@ impl Compiler<'_> {
         steps: usize,
         splits: &mut Vec<Split>,
     ) -> Result<(), NoChain> {
+        if splits.len() >= MAX_SPLITS {
+            return Err(NoChain {
+                place: None,
+                key: "",
+                why: format!(
+                    "its splitters come to more than {MAX_SPLITS} shares; split less often"
+                ),
+            });
+        }
         let splitter = self.entries.service_splitter(&target.service);
         let Some(splitter) = splitter.filter(|_| self.is_split(&target)) else {
             let resolver = self.resolver(target)?;

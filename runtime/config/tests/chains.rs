@@ -234,6 +234,19 @@ fn what_leads_nowhere_or_in_circles_is_not_run() {
 }
 
 #[test]
+fn splitters_that_multiply_come_to_an_end() {
+    // Ten shares of ten shares, twelve times over.
+    let shares = |to: &str| format!("{{ weight = 10 service = \"{to}\" }},").repeat(10);
+    let splitter = |at: u32| {
+        let (name, shares) = (format!("s{at}"), shares(&format!("s{}", at + 1)));
+        format!("{{ kind = \"service-splitter\" name = \"{name}\" splits = [{shares}] }},")
+    };
+    let entries: String = (0..12).map(splitter).collect();
+    let why = refused("destination_name = \"s0\"", &entries);
+    assert!(why.contains("more than 10000 shares"), "{why}");
+}
+
+#[test]
 fn each_target_has_the_mode_of_its_own_service_where_nothing_above_says_one() {
     let entries = resolver(
         "api",
