@@ -151,12 +151,30 @@ fn explain_answers_from_a_blob_as_from_the_files() {
         assert_eq!(from_blob.status.code(), Some(0), "{from_blob:?}");
         assert_eq!(text(&from_blob.stdout), text(&from_file.stdout));
     }
+    let nobody = on_blob(&["explain", "--upstream", "nobody", "--blob"], &blob);
+    let said = text(&nobody.stdout);
+    assert_eq!(said, "no upstream has the destination nobody\n");
     let file = home.file("gateway.hcl");
     let both = on_blob(
         &["explain", "--sni", "x", "--blob", &blob.to_string_lossy()],
         &file,
     );
     assert_eq!(both.status.code(), USAGE, "{both:?}");
+}
+
+#[test]
+fn identities_that_cannot_be_looked_at_are_not_taken_for_none() {
+    let home = TempDir::new();
+    compile(&home, &GatewayFile::new("dc1"), "gateway.blob");
+    let (blob, beside) = (
+        home.file("gateway.blob"),
+        home.file("gateway.blob.identities"),
+    );
+    std::os::unix::fs::symlink(&beside, &beside).unwrap();
+    let output = on_blob(&["run", "--state-dir", "/nowhere"], &blob);
+    assert_eq!(output.status.code(), CONFIGURATION, "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.contains("identities cannot be read"), "{said}");
 }
 
 #[test]
@@ -168,9 +186,19 @@ fn what_is_no_blob_is_refused_by_name() {
     let mut newer = fs::read(&blob).unwrap();
     newer[40] ^= 1;
     let damaged = home.write("damaged", &newer);
+    // A state directory, of which the reason is that of its slot.
+    let state = home.file("state");
+    fs::create_dir(&state).unwrap();
+    fs::write(state.join("plan-1.a"), &newer).unwrap();
     for (command, path, code, says) in [
         (&["inspect"][..], &file, CONFIGURATION, "not a blob"),
         (&["inspect"], &damaged, CONFIGURATION, "damaged"),
+        (
+            &["inspect"],
+            &state,
+            CONFIGURATION,
+            "plan-1.a is cut off or damaged",
+        ),
         (
             &["inspect"],
             &home.file("none"),

@@ -46,7 +46,12 @@ pub(crate) fn explain(arguments: &Explain) -> Exit {
         },
         (Some(blob), None) if files.is_empty() => match job::read::<Remembered>(blob) {
             Ok((_, remembered)) => {
-                print!("{}", by_plan(&remembered.plan, asked));
+                match (by_plan(&remembered.plan, asked), asked) {
+                    (said, Asked::Upstream(name)) if said.is_empty() => {
+                        println!("no upstream has the destination {name}");
+                    }
+                    (said, _) => print!("{said}"),
+                }
                 Exit::Ok
             }
             Err(unreadable) => {

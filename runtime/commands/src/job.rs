@@ -8,7 +8,9 @@ use std::{
 
 use config::{ConsulSettings, Origin, RuntimeSettings};
 use plan::Plan;
-use store::{Content, Flaw, Identities, MAGIC, MAX_BLOB_BYTES, Meta, OnDisk, Remembered, Slots};
+use store::{
+    Content, Flaw, Identities, MAGIC, MAX_BLOB_BYTES, Meta, OnDisk, Remembered, Slots, Trouble,
+};
 use sys::directory::Directory;
 
 use crate::{keyless, machine::Machine, plans, process};
@@ -65,7 +67,13 @@ pub(crate) struct Unreadable {
 enum Why {
     Flaw(Flaw),
     System(io::Error),
-    NoneInDirectory,
+    NoneInDirectory(Vec<Trouble>),
+}
+
+impl Unreadable {
+    fn is_not_there(&self) -> bool {
+        matches!(&self.why, Why::System(error) if error.kind() == io::ErrorKind::NotFound)
+    }
 }
 
 impl fmt::Display for Unreadable {
@@ -74,7 +82,13 @@ impl fmt::Display for Unreadable {
         match &self.why {
             Why::Flaw(flaw) => write!(f, "{path} {flaw}"),
             Why::System(error) => write!(f, "{path} cannot be read: {error}"),
-            Why::NoneInDirectory => write!(f, "{path} has no blob that is whole"),
+            Why::NoneInDirectory(trouble) => {
+                write!(f, "{path} has no blob that can be used")?;
+                for trouble in trouble {
+                    write!(f, "; {trouble}")?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -107,10 +121,10 @@ impl Job {
     fn of_blob(path: &Path) -> Result<Self, Unreadable> {
         let (_, remembered) = read::<Remembered>(path)?;
         let beside = identities_of(path);
-        let identities = if beside.exists() {
-            read::<Identities>(&beside)?.1
-        } else {
-            Identities::default()
+        let identities = match read::<Identities>(&beside) {
+            Ok((_, identities)) => identities,
+            Err(unreadable) if unreadable.is_not_there() => Identities::default(),
+            Err(unreadable) => return Err(unreadable),
         };
         let mut job = Self::remembered(remembered, identities);
         job.named.push(beside);
@@ -157,8 +171,11 @@ pub(crate) fn read<T: Content>(path: &Path) -> Result<(Meta, T), Unreadable> {
     };
     if path.is_dir() {
         let directory = Directory::open(path).map_err(|error| failed(Why::System(error)))?;
-        let newest = Slots::new(&OnDisk(directory)).recall().newest;
-        return newest.ok_or_else(|| failed(Why::NoneInDirectory));
+        let recalled = Slots::new(&OnDisk(directory)).recall();
+        let trouble = recalled.trouble;
+        return recalled
+            .newest
+            .ok_or_else(|| failed(Why::NoneInDirectory(trouble)));
     }
     let bytes = bytes_of(path)?;
     store::open(&bytes).map_err(|flaw| failed(Why::Flaw(flaw)))
