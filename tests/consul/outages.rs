@@ -1,13 +1,17 @@
 //! Consul goes and comes back, the proxies stay.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use support::admin::Admin;
 use support::authority::Authority;
 use support::backend::Backend;
 use support::client::assert_echo;
 use support::consul::{Agent, Settings};
+use support::process::Launch;
+use support::temp::TempDir;
 use support::wait;
 
 use crate::ground::{
@@ -21,6 +25,25 @@ fn register_web_and_api(agent: &Agent, app: &Backend) -> SocketAddr {
     register(agent, "web", free(agent), &upstreams);
     register(agent, "api", app.address(), "");
     listen
+}
+
+#[test]
+fn nothing_is_ready_before_consul_has_answered() {
+    // It takes connections, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let home = Arc::new(TempDir::new());
+    let file = home.write("own.hcl", "lictor { admin = \"127.0.0.1:0\" }");
+    let file = file.to_string_lossy();
+    let words = ["--gateway", "mesh", "--http-addr", &address, &file];
+    let launch = Launch::with(words).beside(Arc::clone(&home));
+    let lictor = launch.env("STATE_DIRECTORY", home.file("none")).begin();
+    let admin = lictor
+        .log
+        .wait_for_event("listening", |event| event.field("name") == "admin");
+    let admin = Admin(admin.field("address").parse().unwrap());
+    let (status, body) = admin.get("/ready");
+    assert_eq!((status, body.as_str()), (503, "waiting for Consul\n"));
 }
 
 #[test]
@@ -212,7 +235,7 @@ fn a_cluster_that_is_made_anew_is_taken_up_and_so_is_a_port_that_becomes_free() 
 
     // An upstream on a port that somebody has waits for it, and hinders nothing that is there.
     let taken = free(&agent);
-    let somebody = std::net::TcpListener::bind(taken).expect("a free port");
+    let somebody = TcpListener::bind(taken).expect("a free port");
     let both = format!(
         r#","Upstreams":[{},{}]"#,
         upstream("api", listen, ""),

@@ -1,9 +1,9 @@
 //! The admin endpoint: a few pages over HTTP/1.1 that answer GET and change nothing.
 //!
-//! `/ready`, `/status` (what is known, and for how long), `/stats` (Prometheus text, also at `/metrics` and
-//! `/stats/prometheus`), `/listeners`, and for `lictor explain --admin` `/explain?upstream=NAME` and `/explain?sni=NAME`. Meant
-//! for loopback or a unix socket: it asks for no credentials and tells nothing secret. Requests are bounded in size, time and number, and every answer
-//! closes its connection.
+//! `/ready` (200 while all that is to run is there), `/status` (what is known, and for how long), `/stats` (Prometheus text,
+//! also at `/metrics` and `/stats/prometheus`), `/listeners`, and for `lictor explain --admin` `/explain?upstream=NAME` and
+//! `/explain?sni=NAME`. Meant for loopback or a unix socket: it asks for no credentials and tells nothing secret. Requests are
+//! bounded in size, time and number, and every answer closes its connection.
 
 use std::{
     cell::Cell,
@@ -50,6 +50,8 @@ const MAX_REQUESTS: usize = 4;
 /// What the pages tell beside the data plane's own counters.
 #[derive(Debug, Default)]
 pub(crate) struct State {
+    /// Whether everything was said to be there.
+    pub(crate) ready: Cell<bool>,
     pub(crate) draining: Cell<bool>,
     pub(crate) reloads: Cell<u64>,
     pub(crate) reloads_refused: Cell<u64>,
@@ -167,11 +169,16 @@ async fn page(request: &[u8], told: &Told) -> (&'static str, String) {
         words.next().unwrap_or_default(),
     );
     if method != b"GET" {
-        return ("405 Method Not Allowed", "only GET\n".to_owned());
+        // With the field that RFC 9110 section 15.5.6 asks for.
+        let status = "405 Method Not Allowed\r\nallow: GET";
+        return (status, "only GET\n".to_owned());
     }
     match path.split(|byte| *byte == b'?').next().unwrap_or_default() {
         b"/ready" if told.state.draining.get() => {
             ("503 Service Unavailable", "draining\n".to_owned())
+        }
+        b"/ready" if !told.state.ready.get() => {
+            ("503 Service Unavailable", "waiting for Consul\n".to_owned())
         }
         b"/ready" => ("200 OK", "ready\n".to_owned()),
         b"/stats" | b"/metrics" | b"/stats/prometheus" => ("200 OK", stats(told)),

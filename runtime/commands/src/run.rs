@@ -3,11 +3,7 @@
 //! Order matters at the start: signals are blocked before the reactor's helper thread exists, listeners are bound before
 //! the service manager hears that we are ready, and nothing that can fail is left for after that.
 
-use std::{
-    cell::{Cell, RefCell},
-    io,
-    rc::Rc,
-};
+use std::{cell::RefCell, io, rc::Rc};
 
 use config::{LogFormat, LogLevel, LogSettings};
 use plan::Address;
@@ -158,7 +154,6 @@ fn start(arguments: &Run, learning: Learning) -> io::Result<Exit> {
         named: RefCell::new(named),
         memory,
         learning,
-        is_ready: Cell::new(false),
     });
     let ended = smol::block_on(executor.run(running.supervise(signals)));
     drop(admin_file);

@@ -3,13 +3,7 @@
 //! Everything that can fail at a start is done before ([`crate::run`]). From here on an error of a file, of Consul or of the service
 //! manager is told, and changes nothing that is in force.
 
-use std::{
-    cell::{Cell, RefCell},
-    io,
-    path::PathBuf,
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, io, path::PathBuf, rc::Rc, time::Duration};
 
 use config::{LogLevel, RuntimeSettings};
 use plan::{Address, Plan};
@@ -45,8 +39,6 @@ pub(crate) struct Running {
     pub(crate) settings: RefCell<RuntimeSettings>,
     pub(crate) memory: Rc<Memory>,
     pub(crate) learning: Rc<Learning>,
-    /// Whether everything was said to be there.
-    pub(crate) is_ready: Cell<bool>,
     /// Certificates and keys that the files name: watched like the files.
     pub(crate) named: RefCell<Vec<PathBuf>>,
 }
@@ -140,7 +132,7 @@ impl Running {
             self.log
                 .line(LogLevel::Warn, "on_its_own", &[("detail", &outlook)]);
         }
-        if self.is_ready.get() {
+        if self.state.ready.get() {
             self.tell(self.notifier.status(&self.status()));
         }
     }
@@ -154,7 +146,7 @@ impl Running {
             said = if self.is_alone() { said + 1 } else { 0 };
             if said > 0 && (said % HOURS_BETWEEN == 0 || is_over != was_over) {
                 self.say_how_long();
-            } else if said > 0 && self.is_ready.get() {
+            } else if said > 0 && self.state.ready.get() {
                 self.tell(self.notifier.status(&self.status()));
             }
             was_over = is_over;
@@ -163,7 +155,7 @@ impl Running {
 
     /// Says once that everything is there.
     fn get_ready(&self) {
-        if self.is_ready.replace(true) {
+        if self.state.ready.replace(true) {
             return;
         }
         let listeners = self.proxy.listeners().len();
@@ -260,7 +252,7 @@ impl Running {
             self.names.borrow_mut().follow(&self.proxy, &self.executor);
             self.say_new_listeners(&listened);
         }
-        if tells && self.is_ready.get() {
+        if tells && self.state.ready.get() {
             sys::memory::give_back();
             self.tell(self.notifier.ready(&self.status()));
         }
