@@ -1,6 +1,6 @@
 //! A directory to keep small files in, such that a power cut loses no more than it must.
 //!
-//! Each function is one system call on the open directory, so that whoever writes decides on the order of calls, and a
+//! Each function that writes is one system call on the open directory, so that whoever writes decides on the order of calls, and a
 //! test can stop between any two of them. Files are made for their owner alone. It never follows a link in the place of a
 //! file, and never makes the directory itself: that is for who installs.
 
@@ -63,7 +63,9 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut bytes = Vec::new();
+        // All at once: a buffer that grows leaves copies behind, and what is read may be a key.
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        let mut bytes = Vec::with_capacity(length.min(most).saturating_add(1));
         let most = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
         file.take(most).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
@@ -176,6 +178,10 @@ mod tests {
                 .mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
+        // The buffer never grew, so it left no copy behind.
+        put(&directory, "long", &[b'x'; 100_000]);
+        let long = directory.read("long", 1 << 20).unwrap().unwrap();
+        assert_eq!((long.len(), long.capacity()), (100_000, 100_001));
         // One byte more than asked tells that there is more.
         assert_eq!(directory.read("new", 2).unwrap().unwrap(), b"tex");
         assert_eq!(directory.read("none", 9).unwrap(), None);
