@@ -52,8 +52,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         } else {
             whole.parse().map_err(|_| bad())?
         };
-        let nanoseconds = count.checked_mul(*scale).ok_or_else(bad)?;
-        sum = sum.saturating_add(Duration::from_nanos(nanoseconds));
+        // More than 64 bits hold is more than a year, too.
+        sum = sum.saturating_add(Duration::from_nanos(count.saturating_mul(*scale)));
         let mut digit_value = *scale;
         for digit in fraction.chars().filter_map(|c| c.to_digit(10)) {
             digit_value /= 10;
@@ -75,7 +75,35 @@ fn split(text: &str, fits: impl Fn(char) -> bool) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(hours in 0..8_000_u64, minutes in 0..60_u64, nanoseconds in 0..60_000_000_000_u64) {
+            let (seconds, fraction) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
+            let text = format!("{hours}h{minutes}m{seconds}.{fraction:09}s");
+            let expected = Duration::from_secs(hours * 3600 + minutes * 60) + Duration::from_nanos(nanoseconds);
+            prop_assert_eq!(parse_duration(&text), Ok(expected));
+            prop_assert_eq!(parse_duration(&format!("{}ns", expected.as_nanos())), Ok(expected));
+        }
+
+        #[test]
+        fn no_text_panics_or_comes_to_more_than_a_year(text in "[-+0-9.nuµmsh]{0,24}|.*") {
+            if let Ok(read) = parse_duration(&text) {
+                prop_assert!(read <= MAX_DURATION, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_said_to_be() {
+        for text in ["9000h", "99999999999999h"] {
+            let why = parse_duration(text).expect_err(text);
+            assert_eq!(why, format!("'{text}' is more than a year"));
+        }
+    }
 
     #[test]
     fn durations_are_read_as_go_reads_them() {
