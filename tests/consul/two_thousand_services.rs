@@ -32,8 +32,8 @@ const AT_A_TIME: usize = 4;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// From Consul's answer until the change is in force: the middle one, and the slowest, which may have had to wait for other
-/// programs of the machine.
+/// From Consul's answer until the change is in force: the middle one, and the slowest, without what it may have waited for a processor
+/// that other programs had.
 const IN_FORCE: Duration = Duration::from_millis(50);
 const IN_FORCE_AT_WORST: Duration = Duration::from_millis(500);
 
@@ -94,13 +94,13 @@ fn reached(gateway: SocketAddr, server_name: &str) -> Option<u8> {
     Some(letter[0])
 }
 
-/// Says what was measured; gives the middle one and the slowest but one in a hundred.
-fn summary(what: &str, times: &mut [Duration]) -> (Duration, Duration) {
+/// Says what was measured: the middle one, which it gives, and the slowest but one in a hundred.
+fn summary(what: &str, times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     let nth = |per_cent: usize| times[(times.len() * per_cent / 100).min(times.len() - 1)];
     let (median, p99) = (nth(50), nth(99));
     println!("{what}: median {median:?}, p99 {p99:?}");
-    (median, p99)
+    median
 }
 
 /// Says what memory it has, and sees that it comes down to what it may have at rest.
@@ -147,17 +147,21 @@ fn are_known_in_little_memory_and_a_change_of_one_is_in_force_at_once() {
 
     memory("when all are known", proc);
     let (mut to_flow, mut in_force, mut connections) = (Vec::new(), Vec::new(), 0);
+    let mut slowest = Duration::ZERO;
     for number in (0..SERVICES).filter(|number| moves(*number)) {
         let name = format!("service-{number:04}.default.dc1.internal.{domain}");
         assert_eq!(reached(address, &name), Some(b'a'), "{name}");
-        let mark = log.mark();
+        let (mark, waited) = (log.mark(), proc.waited());
         let begun = Instant::now();
         register(&agent, number, new.address());
         wait::until_true("the new instance", || reached(address, &name) == Some(b'b'));
         to_flow.push(begun.elapsed());
         let learned = log.event_after(mark, "learned", |_| true);
         let micros = learned.field("microseconds").parse().expect("a number");
-        in_force.push(Duration::from_micros(micros));
+        let waited = proc.waited() - waited;
+        let took = Duration::from_micros(micros);
+        slowest = slowest.max(took.saturating_sub(waited));
+        in_force.push(took);
         connections = connections.max(agent.connections());
         thread::sleep(APART);
     }
@@ -165,7 +169,7 @@ fn are_known_in_little_memory_and_a_change_of_one_is_in_force_at_once() {
         "from a change to the first connection to the new instance",
         &mut to_flow,
     );
-    let (median, p99) = summary("from Consul's answer to being in force", &mut in_force);
+    let median = summary("from Consul's answer to being in force", &mut in_force);
     println!(
         "connections to Consul: {connections}; processor time: {:?}",
         proc.cpu()
@@ -174,8 +178,8 @@ fn are_known_in_little_memory_and_a_change_of_one_is_in_force_at_once() {
 
     assert!(in_force.len() >= 50);
     assert!(
-        median <= IN_FORCE && p99 <= IN_FORCE_AT_WORST,
-        "{median:?} {p99:?}"
+        median <= IN_FORCE && slowest <= IN_FORCE_AT_WORST,
+        "{median:?} {slowest:?}"
     );
     assert!(connections <= consul::CONNECTIONS, "{connections}");
 }

@@ -83,6 +83,13 @@ impl Proc {
         found.sum()
     }
 
+    /// How long its first thread was ready to run and had no processor.
+    pub fn waited(self) -> Duration {
+        let schedstat = self.read("schedstat");
+        let nanoseconds = schedstat.split(' ').nth(1).and_then(|it| it.parse().ok());
+        Duration::from_nanos(nanoseconds.expect("a number"))
+    }
+
     /// How many descriptors it has open.
     pub fn descriptors(self) -> usize {
         fs::read_dir(self.path("fd"))
