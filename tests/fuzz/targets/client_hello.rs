@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(Progress::NeedMore) => assert!(bytes.len() < MAX_FLIGHT_BYTES),
         Ok(Progress::Complete(hello)) => {
             if let Some(name) = hello.server_name {
-                assert_eq!(ServerName::new(name.as_str().bytes()), Ok(name));
+                assert_eq!(ServerName::new([name.as_str().as_bytes()]), Ok(name));
             }
             assert!(hello.alpn.iter().all(|protocol| !protocol.is_empty()));
             assert!(hello.alpn.iter().count() <= usize::from(hello.alpn.offered()));

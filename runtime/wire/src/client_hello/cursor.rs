@@ -85,6 +85,24 @@ impl<'a> Cursor<'a> {
         Ok(field)
     }
 
+    /// The rest of this field, in pieces of what lies together: most fields are one.
+    pub(super) fn pieces(mut self) -> impl Iterator<Item = &'a [u8]> {
+        core::iter::from_fn(move || {
+            if self.left == 0 {
+                return None;
+            }
+            if self.in_record == 0 {
+                self.enter_record()?;
+            }
+            let together = self.left.min(self.in_record);
+            let (piece, raw) = self.raw.split_at_checked(together)?;
+            self.raw = raw;
+            self.in_record = self.in_record.saturating_sub(together);
+            self.left = self.left.saturating_sub(together);
+            Some(piece)
+        })
+    }
+
     /// Steps over a record header. `None` at the end of the bytes or at an empty record, which ends every loop here.
     fn enter_record(&mut self) -> Option<()> {
         let (header, payload) = self.raw.split_at_checked(RECORD_HEADER_BYTES)?;
@@ -134,6 +152,9 @@ mod tests {
                 cursor.field(start, "").unwrap();
                 let field = cursor.field(length, "").unwrap();
                 assert_eq!(field.collect::<Vec<_>>(), &b"abcdef"[start..start + length]);
+                let pieces: Vec<_> = field.pieces().collect();
+                assert_eq!(pieces.concat(), &b"abcdef"[start..start + length]);
+                assert!(pieces.iter().all(|piece| !piece.is_empty()));
                 assert_eq!(cursor.collect::<Vec<_>>(), &b"abcdef"[start + length..]);
             }
         }

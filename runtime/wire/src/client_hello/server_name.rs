@@ -11,7 +11,7 @@
 use super::Refusal;
 use super::cursor::Cursor;
 use core::fmt;
-use heapless::String;
+use heapless::{String, Vec};
 
 /// The longest server name accepted, in bytes: what a DNS name may have, and more than Consul's longest.
 pub const MAX_SERVER_NAME_BYTES: usize = 255;
@@ -21,28 +21,31 @@ pub const MAX_SERVER_NAME_BYTES: usize = 255;
 pub struct ServerName(String<MAX_SERVER_NAME_BYTES, u8>);
 
 impl ServerName {
-    /// Reads a name from bytes, in any case.
+    /// Reads a name from its bytes, in any case, in as many pieces as they come in.
     ///
     /// # Errors
     ///
     /// [`Refusal::OddServerName`] when it is empty, too long, has an empty part or another character.
-    pub fn new(bytes: impl IntoIterator<Item = u8>) -> Result<Self, Refusal> {
-        let mut name = String::new();
+    pub fn new<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, Refusal> {
+        let mut name = Vec::new();
         // As if after a dot, so that a name cannot start with one.
         let mut after_dot = true;
-        for byte in bytes {
-            let part = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-            if !part && (byte != b'.' || after_dot) {
-                return Err(Refusal::OddServerName);
+        for piece in pieces {
+            for &byte in piece {
+                let part = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+                if !part && (byte != b'.' || after_dot) {
+                    return Err(Refusal::OddServerName);
+                }
+                after_dot = byte == b'.';
+                name.push(byte.to_ascii_lowercase())
+                    .map_err(|_| Refusal::OddServerName)?;
             }
-            after_dot = byte == b'.';
-            name.push(char::from(byte.to_ascii_lowercase()))
-                .map_err(|_| Refusal::OddServerName)?;
         }
         // Also true for the empty name.
         if after_dot {
             return Err(Refusal::OddServerName);
         }
+        let name = String::from_utf8(name).map_err(|_| Refusal::OddServerName)?;
         Ok(Self(name))
     }
 
@@ -90,7 +93,7 @@ pub(super) fn read(mut extension: Cursor<'_>) -> Result<Option<ServerName>, Refu
         if found.is_some() {
             return Err(Refusal::Malformed("there are two host names in the SNI"));
         }
-        found = Some(ServerName::new(name)?);
+        found = Some(ServerName::new(name.pieces())?);
     }
     Ok(found)
 }
@@ -103,7 +106,7 @@ mod tests {
     use super::*;
 
     fn name(text: &str) -> Result<ServerName, Refusal> {
-        ServerName::new(text.bytes())
+        ServerName::new([text.as_bytes()])
     }
 
     #[test]
@@ -114,11 +117,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_may_come_in_pieces() {
+        let pieces: [&[u8]; 4] = [b"", b"api.", b"d", b"C1"];
+        assert_eq!(ServerName::new(pieces).unwrap().as_str(), "api.dc1");
+        let pieces: [&[u8]; 2] = [b"api.", b".dc1"];
+        assert_eq!(ServerName::new(pieces), Err(Refusal::OddServerName));
+    }
+
+    #[test]
     fn other_characters_are_refused() {
         for byte in 0..=255_u8 {
             let good = byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
             assert_eq!(
-                ServerName::new([b'a', byte, b'a']).is_ok(),
+                ServerName::new([&[b'a', byte, b'a'][..]]).is_ok(),
                 good,
                 "byte {byte}"
             );
