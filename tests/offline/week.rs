@@ -42,7 +42,8 @@ const MORE_RESIDENT_BYTES: u64 = 1 << 19;
 /// Connections to Consul that wait for a request, at most, beside one for each question that is kept answered.
 const IDLE_CONNECTIONS: usize = 4;
 
-/// Flows through each node that stay open all the time.
+/// Flows through each node that stay open: through the gateway all the time, between sidecars from one rotation to after the next,
+/// since they end when Consul no longer lists the authority that they began under.
 const FLOWS: usize = 4;
 
 /// How often the link comes and goes in a row, so that what each costs would show.
@@ -62,6 +63,7 @@ struct Week {
     api: SocketAddr,
     gateway: (SocketAddr, String),
     flows: Vec<TcpStream>,
+    mesh_flows: Vec<TcpStream>,
     moves: u16,
     steps: u64,
 }
@@ -115,6 +117,7 @@ impl Week {
             api,
             gateway: (gateway, name),
             flows: Vec::new(),
+            mesh_flows: Vec::new(),
             moves: 0,
             steps: 0,
         };
@@ -130,8 +133,8 @@ impl Week {
             week.heaps.push(heap);
             week.nodes.push(Gateway::start(launch));
         }
+        week.open_mesh_flows();
         for _ in 0..FLOWS {
-            week.flows.push(until("a flow", || try_echo(week.api)));
             week.flows.push(until("a flow", || week.try_gateway()));
         }
         for _ in 0..CONNECTIONS_BEFORE {
@@ -142,6 +145,11 @@ impl Week {
 
     fn try_gateway(&self) -> Option<TcpStream> {
         try_echoing(self.gateway.0, &self.gateway.1)
+    }
+
+    fn open_mesh_flows(&mut self) {
+        let open = || until("a flow", || try_echo(self.api));
+        self.mesh_flows = (0..FLOWS).map(|_| open()).collect();
     }
 
     fn live(mut self, days: u64) {
@@ -155,6 +163,7 @@ impl Week {
                 self.pass(MINUTE);
                 self.warp.rotate(self.edge.mesh.clone());
                 self.pass(MINUTE);
+                self.open_mesh_flows();
             }
             self.move_now_and_then(at(3));
             self.pass_to(at(4));
@@ -250,7 +259,7 @@ impl Week {
         self.past += 1;
         self.warp.tick();
         self.let_them_notice();
-        for flow in &mut self.flows {
+        for flow in self.flows.iter_mut().chain(&mut self.mesh_flows) {
             assert!(echoes(flow), "an open connection, {} s on", self.past);
         }
         if self.steps.is_multiple_of(8) {
