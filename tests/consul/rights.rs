@@ -23,7 +23,7 @@ use crate::ground::{
 };
 
 /// The rules that the README gives below this comment, one each.
-fn rules(of: &str) -> Vec<String> {
+pub(crate) fn rules(of: &str) -> Vec<String> {
     let readme = include_str!("../../README.md");
     let (_, rest) = readme
         .split_once(&format!("\n# {of}\n"))
@@ -37,7 +37,7 @@ fn rules(of: &str) -> Vec<String> {
 }
 
 const WEB: &str = "the sidecar of web, with the upstream api";
-const GATEWAY: &str = "a mesh gateway";
+pub(crate) const GATEWAY: &str = "a mesh gateway";
 
 /// A server that denies by default.
 fn server() -> Agent {
@@ -48,7 +48,7 @@ fn server() -> Agent {
 }
 
 /// A file with a token of these rules.
-fn token_file(agent: &Agent, home: &TempDir, name: &str, rules: &[String]) -> String {
+pub(crate) fn token_file(agent: &Agent, home: &TempDir, name: &str, rules: &[String]) -> String {
     let (_, secret) = agent.token(&rules.join("\n"));
     home.write(name, secret).display().to_string()
 }

@@ -18,6 +18,7 @@ use support::temp::TempDir;
 use support::wait;
 
 use crate::ground::{free, start_with};
+use crate::rights::{GATEWAY, rules, token_file};
 
 /// A datacenter: a server, and room for gateways.
 struct Site {
@@ -27,6 +28,14 @@ struct Site {
     /// Addresses for its gateways on the link.
     wan: [Ipv4Addr; 2],
     agent: Option<Agent>,
+}
+
+/// What Consul does with those who have no token.
+#[derive(Clone, Copy)]
+enum AclDefault<'a> {
+    Allow,
+    /// Denies, and replicates the tokens of the primary datacenter with this one.
+    Deny(Option<&'a str>),
 }
 
 impl Site {
@@ -50,7 +59,7 @@ impl Site {
     }
 
     /// Starts its server, with certificates of that authority.
-    fn serve(&mut self, authority: &Path, primary_gateways: &[Ipv4Addr]) {
+    fn serve(&mut self, authority: &Path, primary_gateways: &[Ipv4Addr], default: AclDefault<'_>) {
         let name = self.name;
         let file = |end: &str| {
             authority
@@ -80,8 +89,12 @@ impl Site {
             more["primary_gateways_interval"] = "1s".into();
             more["retry_interval_wan"] = "500ms".into();
         }
+        if let AclDefault::Deny(Some(replication)) = default {
+            more["acl"] = serde_json::json!({"enable_token_replication": true, "tokens": {"replication": replication}});
+        }
         let settings = Settings {
             ip: Some(self.ip()),
+            acl: !matches!(default, AclDefault::Allow),
             waits_for_primary: !primary_gateways.is_empty(),
             more: &more.to_string(),
             ..Settings::default()
@@ -91,12 +104,16 @@ impl Site {
 
     /// Starts a gateway that registers itself, with this address on the link.
     fn gateway(&self, wan: Ipv4Addr) -> Gateway {
+        self.gateway_with(wan, &[])
+    }
+
+    fn gateway_with(&self, wan: Ipv4Addr, more: &[&str]) -> Gateway {
         let wan = SocketAddr::from((wan, WAN_PORT)).to_string();
         self.namespace.run(|| {
             let lan = free(self.agent()).to_string();
             let words = ["--gateway", "mesh", "--register", "--expose-servers"];
             let addresses = ["--address", &lan, "--wan-address", &wan];
-            let words = [&words[..], &addresses[..]].concat();
+            let words = [&words[..], &addresses[..], more].concat();
             start_with(self.agent(), &words, "log { access = true }")
         })
     }
@@ -201,9 +218,9 @@ fn servers_meet_through_gateways_alone_and_again_when_one_has_moved() {
     let authority = authority("consul");
     let (mut dc1, mut dc2) = (Site::new("dc1", 1), Site::new("dc2", 2));
     join([&dc1, &dc2]);
-    dc1.serve(authority.path(), &[]);
+    dc1.serve(authority.path(), &[], AclDefault::Allow);
     let one = dc1.gateway(dc1.wan[0]);
-    dc2.serve(authority.path(), &dc1.wan);
+    dc2.serve(authority.path(), &dc1.wan, AclDefault::Allow);
     let other = dc2.gateway(dc2.wan[0]);
     let meet = |what: &str| {
         for (site, there) in [(&dc1, "dc2"), (&dc2, "dc1")] {
@@ -264,6 +281,45 @@ fn servers_meet_through_gateways_alone_and_again_when_one_has_moved() {
     meet("when the primary's gateway moved");
     for (site, gateway) in [(&dc1, &one), (&dc2, &other)] {
         assert!(site.stats(gateway).value("lictor_connections_total") > 0.5);
+    }
+}
+
+/// What a secondary datacenter's servers need in the primary to have its tokens, policies and intentions.
+/// <https://developer.hashicorp.com/consul/docs/security/acl/tokens/create/create-a-replication-token>
+const REPLICATION: &str =
+    r#"acl = "write" operator = "write" service_prefix "" { policy = "read" intentions = "read" }"#;
+
+#[test]
+fn where_all_is_denied_by_default_gateways_meet_with_the_rights_of_the_readme() {
+    let (authority, home) = (authority("consul"), TempDir::new());
+    let (mut dc1, mut dc2) = (Site::new("dc1", 1), Site::new("dc2", 2));
+    join([&dc1, &dc2]);
+    // A token of the primary for both: what the secondary knows of it must come through the gateways.
+    dc1.serve(authority.path(), &[], AclDefault::Deny(None));
+    let (file, replication) = dc1.namespace.run(|| {
+        let file = token_file(dc1.agent(), &home, "token", &rules(GATEWAY));
+        (file, dc1.agent().token(REPLICATION).1)
+    });
+    let with_token = ["--token-file", &*file];
+    let one = dc1.gateway_with(dc1.wan[0], &with_token);
+    dc2.serve(
+        authority.path(),
+        &dc1.wan,
+        AclDefault::Deny(Some(&replication)),
+    );
+    let other = dc2.gateway_with(dc2.wan[0], &with_token);
+    for (site, there) in [(&dc1, "dc2"), (&dc2, "dc1")] {
+        until(&format!("{} to meet {there}", site.name), || {
+            site.sees_all_alive() && site.writes_to(there, 1)
+        });
+    }
+    for (gateway, from, to) in [(&one, &dc2, &dc1), (&other, &dc1, &dc2)] {
+        let name = format!("{}.server.{}.consul", to.agent().node(), to.name);
+        until(&format!("a connection to {name}"), || {
+            from.connects_to(to.name);
+            let opened = gateway.lictor.log.events("opened");
+            opened.iter().any(|event| event.field("sni") == name)
+        });
     }
 }
 
