@@ -84,10 +84,10 @@ fn main() {
 }
 
 fn memory() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kept = status
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    let kept = rollup
         .lines()
-        .filter(|line| line.starts_with("RssAnon") || line.starts_with("VmRSS"));
+        .filter(|line| line.starts_with("Anonymous:") || line.starts_with("Rss:"));
     kept.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect::<Vec<_>>()
         .join(", ")
