@@ -137,7 +137,7 @@ record_hello() {
 open_flow() {
     exec {FLOW}<>"/dev/tcp/127.0.0.1/$2"
     cat "$1/hello" >&"$FLOW"
-    head -c 1 <&"$FLOW" >/dev/null
+    timeout 120 head -c 1 <&"$FLOW" >/dev/null
 }
 
 # many_services COUNT: lines of the stanza for so many services of two endpoints, as gateway_file takes them.
