@@ -213,6 +213,32 @@ fn until(what: &str, so: impl Fn() -> bool) {
     }
 }
 
+/// Waits until each server has both for alive, and can write to the other one's datacenter.
+fn meet([one, other]: [&Site; 2], what: &str) {
+    for (site, there) in [(one, other.name), (other, one.name)] {
+        let what = format!("{} to meet {there} {what}", site.name);
+        until(&what, || {
+            site.sees_all_alive() && site.writes_to(there, what.len())
+        });
+    }
+}
+
+/// Waits until a gateway carries what one server has for another, which leaves it by this upstream.
+///
+/// Old connections go on as they were made, by the primary's gateway at once; gossip alone may take two minutes to make a new
+/// one.
+fn carries(gateway: &Gateway, from: &Site, to: &Site, upstream: SocketAddr) {
+    let name = format!("{}.server.{}.consul", to.agent().node(), to.name);
+    until(&format!("{name} to be carried for {}", from.name), || {
+        from.connects_to(to.name);
+        let opened = gateway.lictor.log.events("opened");
+        let carried = opened.iter().find(|event| event.field("sni") == name);
+        carried
+            .inspect(|event| assert_eq!(event.field("upstream"), upstream.to_string()))
+            .is_some()
+    });
+}
+
 #[test]
 fn servers_meet_through_gateways_alone_and_again_when_one_has_moved() {
     let authority = authority("consul");
@@ -222,14 +248,7 @@ fn servers_meet_through_gateways_alone_and_again_when_one_has_moved() {
     let one = dc1.gateway(dc1.wan[0]);
     dc2.serve(authority.path(), &dc1.wan, AclDefault::Allow);
     let other = dc2.gateway(dc2.wan[0]);
-    let meet = |what: &str| {
-        for (site, there) in [(&dc1, "dc2"), (&dc2, "dc1")] {
-            let what = format!("{} to meet {there} {what}", site.name);
-            until(&what, || {
-                site.sees_all_alive() && site.writes_to(there, what.len())
-            });
-        }
-    };
+    let meet = |what: &str| meet([&dc1, &dc2], what);
     meet("at first");
 
     // No other way leads there: not to the server, and on the link nobody listens but the gateway.
@@ -250,24 +269,7 @@ fn servers_meet_through_gateways_alone_and_again_when_one_has_moved() {
     ] {
         let far = SocketAddr::from((far, WAN_PORT));
         for (from, to, upstream) in [(there, site, site.agent().rpc()), (site, there, far)] {
-            let name = format!("{}.server.{}.consul", to.agent().node(), to.name);
-            // Old connections go on as they were made, by the primary's gateway at once; gossip alone may take two minutes to
-            // make a new one.
-            until(
-                &format!("the gateway of {} to carry {name}", site.name),
-                || {
-                    from.connects_to(to.name);
-                    let carried = gateway
-                        .lictor
-                        .log
-                        .events("opened")
-                        .into_iter()
-                        .find(|event| event.field("sni") == name);
-                    carried
-                        .inspect(|event| assert_eq!(event.field("upstream"), upstream.to_string()))
-                        .is_some()
-                },
-            );
+            carries(gateway, from, to, upstream);
         }
     }
 
@@ -308,19 +310,9 @@ fn where_all_is_denied_by_default_gateways_meet_with_the_rights_of_the_readme() 
         AclDefault::Deny(Some(&replication)),
     );
     let other = dc2.gateway_with(dc2.wan[0], &with_token);
-    for (site, there) in [(&dc1, "dc2"), (&dc2, "dc1")] {
-        until(&format!("{} to meet {there}", site.name), || {
-            site.sees_all_alive() && site.writes_to(there, 1)
-        });
-    }
-    for (gateway, from, to) in [(&one, &dc2, &dc1), (&other, &dc1, &dc2)] {
-        let name = format!("{}.server.{}.consul", to.agent().node(), to.name);
-        until(&format!("a connection to {name}"), || {
-            from.connects_to(to.name);
-            let opened = gateway.lictor.log.events("opened");
-            opened.iter().any(|event| event.field("sni") == name)
-        });
-    }
+    meet([&dc1, &dc2], "by their gateways");
+    carries(&one, &dc2, &dc1, dc1.agent().rpc());
+    carries(&other, &dc1, &dc2, dc2.agent().rpc());
 }
 
 #[test]
