@@ -1,10 +1,10 @@
 //! Proxies that a real Consul configures, and the services behind them.
 
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use support::client::{assert_echo, connect};
-use support::consul::{Agent, Settings};
+use support::consul::{Agent, Settings, free_port};
 use support::lab::Gateway;
 use support::process::{Launch, lictor};
 use support::temp::TempDir;
@@ -16,10 +16,7 @@ pub(crate) fn free(agent: &Agent) -> SocketAddr {
 }
 
 fn free_at(ip: IpAddr) -> SocketAddr {
-    let listener = TcpListener::bind((ip, 0)).expect("a port is free");
-    let address = listener.local_addr().expect("it is bound");
-    UdpSocket::bind(address).expect("the address is ours alone");
-    address
+    SocketAddr::new(ip, free_port(ip))
 }
 
 /// Registers an instance of a service that listens there, and its sidecar; gives the sidecar's address. `proxy` is what stands

@@ -1,7 +1,7 @@
 //! A gateway that registers itself, and stays registered.
 
 use std::cell::RefCell;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use support::process::Launch;
 use support::wait::until_true;
 
 use crate::asking::{meanwhile, run, settings};
-use crate::ground::assert_not_run;
+use crate::ground::{assert_not_run, free};
 
 const SERVICE: &str = "/v1/agent/service/gw-1";
 
@@ -93,12 +93,7 @@ fn until_it_is_told_otherwise() {
 #[test]
 fn a_gateway_that_one_command_starts_and_registers() {
     let agent = Agent::server();
-    let ip = agent.http().ip();
-    let port = || {
-        let listener = TcpListener::bind((ip, 0)).unwrap();
-        listener.local_addr().unwrap()
-    };
-    let (lan, http) = (port(), agent.http().to_string());
+    let (lan, http) = (free(&agent), agent.http().to_string());
     // As it would be written for Consul's own command.
     let arguments = [
         "-gateway=mesh",

@@ -306,21 +306,40 @@ impl Ports {
     }
 
     fn free_at(ip: Ipv4Addr) -> Self {
-        let listeners: Vec<TcpListener> = (0..4)
-            .map(|_| TcpListener::bind((ip, 0)).expect("a port is free"))
-            .collect();
-        let port = |index: usize| listeners[index].local_addr().expect("it is bound").port();
-        // Gossip needs its port in both protocols.
-        UdpSocket::bind((ip, port(2))).expect("the address is ours alone");
         Self {
             ip,
-            http: port(0),
-            https: port(1),
-            serf: port(2),
-            server: port(3),
+            http: free_port(ip.into()),
+            https: free_port(ip.into()),
+            serf: free_port(ip.into()),
+            server: free_port(ip.into()),
         }
     }
 }
+
+/// A port of this address, in both protocols, that nobody has and nobody comes to have by chance: it is below those that the
+/// kernel gives to connections (agents make some from their own address), and this process is given it once.
+///
+/// # Panics
+/// When there is none.
+pub fn free_port(ip: IpAddr) -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let is_free =
+        |port: &u16| TcpListener::bind((ip, *port)).is_ok() && UdpSocket::bind((ip, *port)).is_ok();
+    let mut candidates = (0..PORTS).filter_map(|_| {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Processes that run at the same time begin at different ones.
+        let number = std::process::id().wrapping_mul(61).wrapping_add(number);
+        u16::try_from(FIRST_PORT + number % PORTS).ok()
+    });
+    candidates
+        .find(is_free)
+        .expect("a port is free, and the address is ours")
+}
+
+/// Below 32768, where Linux begins with those for connections (ip_local_port_range in ip(7)).
+const FIRST_PORT: u32 = 10_000;
+
+const PORTS: u32 = 20_000;
 
 /// The program.
 ///
