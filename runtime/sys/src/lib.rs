@@ -20,3 +20,6 @@ pub mod signals;
 pub mod socket;
 pub mod timer;
 pub mod unix;
+// Tests unwind.
+#[cfg(all(panic = "abort", target_env = "gnu"))]
+mod unwinding;
