@@ -3,7 +3,7 @@
 //! this.
 //!
 //! graviola panics on a CPU that lacks instructions it wants, so they are looked for before; where one is missing, ring's
-//! is used. A key is made from ring's random bytes, for one exchange, and wiped.
+//! is used. A key is made from the kernel's random bytes, for one exchange, and wiped.
 
 use graviola::key_agreement::x25519::{PublicKey, StaticPrivateKey};
 use rustls::{
@@ -12,7 +12,7 @@ use rustls::{
 };
 use zeroize::Zeroizing;
 
-use crate::provider::Ring;
+use crate::random::Random;
 
 /// X25519, where this CPU has all that graviola asserts, and what its multiplications use besides.
 pub(crate) fn x25519() -> Option<&'static dyn SupportedKxGroup> {
@@ -38,7 +38,7 @@ struct X25519;
 impl SupportedKxGroup for X25519 {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
         let mut seed = Zeroizing::new([0; KEY_BYTES]);
-        Ring.fill(&mut *seed)?;
+        Random.fill(&mut *seed)?;
         let private = StaticPrivateKey::from_array(&seed);
         let public = private.public_key().as_bytes();
         Ok(Box::new(Exchange { private, public }))

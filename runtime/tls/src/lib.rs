@@ -40,6 +40,7 @@ mod options;
 mod outgoing;
 mod pem;
 mod provider;
+mod random;
 mod refusal;
 mod session;
 mod suites;

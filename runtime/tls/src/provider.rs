@@ -6,12 +6,10 @@
 
 use std::sync::Arc;
 
-use ring::rand::SecureRandom as _;
 use rustls::{
     CipherSuite, SignatureScheme, SupportedCipherSuite,
     crypto::{
-        CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, SupportedKxGroup,
-        WebPkiSupportedAlgorithms,
+        CryptoProvider, KeyProvider, SupportedKxGroup, WebPkiSupportedAlgorithms,
         ring::{cipher_suite, kx_group, sign},
     },
     pki_types::{PrivateKeyDer, SignatureVerificationAlgorithm},
@@ -19,7 +17,7 @@ use rustls::{
 };
 use webpki::ring as algorithms;
 
-use crate::suites::Tls12Suites;
+use crate::{random::Random, suites::Tls12Suites};
 
 /// Whether the CPU has instructions for AES and for GCM's multiplication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +84,8 @@ pub(crate) fn provider(aes: AesSupport, tls12: &Tls12Suites) -> Arc<CryptoProvid
         cipher_suites: suites,
         kx_groups: vec![x25519(), kx_group::SECP256R1, kx_group::SECP384R1],
         signature_verification_algorithms: SIGNATURES,
-        secure_random: &Ring,
-        key_provider: &Ring,
+        secure_random: &Random,
+        key_provider: &Keys,
     })
 }
 
@@ -183,17 +181,9 @@ const CERTIFICATE_SIGNATURES: &[&dyn SignatureVerificationAlgorithm] = &[
 ];
 
 #[derive(Debug)]
-pub(crate) struct Ring;
+struct Keys;
 
-impl SecureRandom for Ring {
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
-        ring::rand::SystemRandom::new()
-            .fill(bytes)
-            .map_err(|_| GetRandomFailed)
-    }
-}
-
-impl KeyProvider for Ring {
+impl KeyProvider for Keys {
     fn load_private_key(
         &self,
         key: PrivateKeyDer<'static>,
