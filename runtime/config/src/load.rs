@@ -17,6 +17,8 @@ use crate::settings::Settings;
 use crate::value::Value;
 use crate::yaml::parse_yaml;
 
+use plan::order::sort;
+
 /// The largest file that is read, in bytes: a thousand services fit ten times over.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 
@@ -197,7 +199,7 @@ fn list(path: &Path) -> Result<Vec<PathBuf>, Error> {
             Err(error) => return Err(file_error(&file, format!("cannot be read: {error}"))),
         }
     }
-    files.sort();
+    sort(&mut files);
     if files.is_empty() {
         let what = "no file in it ends in .hcl, .json, .yaml or .yml".to_owned();
         return Err(file_error(path, what));

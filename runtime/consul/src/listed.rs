@@ -1,5 +1,7 @@
 //! Names of a catalog: thousands, so they are kept in one piece instead of one allocation each.
 
+use plan::order::sort;
+
 /// Names, sorted, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listed {
@@ -41,7 +43,7 @@ impl Listed {
 
 impl From<Vec<String>> for Listed {
     fn from(mut names: Vec<String>) -> Self {
-        names.sort_unstable();
+        sort(&mut names);
         names.dedup();
         let mut end = 0_usize;
         let ends = names.iter().map(|name| {

@@ -18,6 +18,7 @@ use plan::{
     intentions::DefaultAction,
     mesh::{Mesh, RemoteDatacenter, Service, SidecarRegistration, Subset, Upstream, Via},
     names,
+    order::sort,
 };
 
 use crate::{
@@ -141,7 +142,7 @@ impl Sidecar {
                 kept.extend(self.known.stand_ins(&chain_question(upstream)));
             }
         }
-        kept.sort();
+        sort(&mut kept);
         self.known.keep(&kept);
     }
 

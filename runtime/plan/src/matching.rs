@@ -6,7 +6,7 @@
 
 use alloc::{rc::Rc, string::String, vec::Vec};
 
-use crate::{FilterChain, ServerNames};
+use crate::{FilterChain, ServerNames, order::sort_by_name};
 
 /// The server names of a listener's chains, ready for look-ups.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl ServerNameTable {
             }
         }
         for names in [&mut table.exact, &mut table.suffixes] {
-            names.sort();
+            sort_by_name(names, |(name, _)| name);
             names.dedup_by(|later, first| later.0 == first.0);
         }
         table

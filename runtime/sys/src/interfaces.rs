@@ -62,9 +62,12 @@ pub fn addresses() -> io::Result<Vec<Address>> {
     }
     // SAFETY: it is the list that was given, freed once, and nothing borrows from it.
     unsafe { libc::freeifaddrs(first) };
-    let place = |address: &Address| order.iter().position(|name| *name == address.interface);
-    found.sort_by_key(place);
-    Ok(found)
+    let of = |name: &String| -> Vec<Address> {
+        found
+            .extract_if(.., |address| address.interface == *name)
+            .collect()
+    };
+    Ok(order.iter().flat_map(of).collect())
 }
 
 /// The address in a socket address of the internet.

@@ -2,6 +2,8 @@
 //!
 //! <https://developer.hashicorp.com/consul/api-docs/catalog>
 
+use plan::order::sort;
+
 use crate::{
     answers::service::{self, Service},
     json::{self, NotUnderstood, Read, Reader},
@@ -42,7 +44,7 @@ pub fn service_names(body: &[u8]) -> Result<Vec<String>, NotUnderstood> {
             Ok(())
         })
     })?;
-    names.sort();
+    sort(&mut names);
     Ok(names)
 }
 

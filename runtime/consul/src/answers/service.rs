@@ -4,6 +4,8 @@
 //! the values that are no lists and no objects are kept as text, and limits by their path.
 //! <https://developer.hashicorp.com/consul/api-docs/agent/service#get-service-configuration>
 
+use plan::order::sort;
+
 use crate::json::{Read, Reader};
 
 /// A registered service.
@@ -241,7 +243,7 @@ fn field(service: &mut Service, key: &str, value: &mut Reader<'_>) -> Read {
                 }
                 Ok(())
             })?;
-            service.tagged.sort();
+            sort(&mut service.tagged);
         }
         "Weights" => value.object(&mut |key, value| {
             match key {
