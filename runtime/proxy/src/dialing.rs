@@ -53,7 +53,8 @@ impl Engine {
             return;
         };
         // One read stops at a ClientHello's longest; what else had come is no new event.
-        let client_ready = matches!(&flow.stage, Stage::Greeting(greeting) if greeting.awaited);
+        let client_ready =
+            secured.unread || matches!(&flow.stage, Stage::Greeting(greeting) if greeting.awaited);
         if secured.client.is_none() && !self.watch_client(ticket) {
             return;
         }
@@ -405,6 +406,7 @@ impl Engine {
                 unsent: rest,
                 client_ready,
                 hung_up: false,
+                unread: false,
             };
             flow.stage = Stage::Sealing(Box::new(sealing));
             return self.wheel.set(ticket.index, deadline);
@@ -421,6 +423,7 @@ impl Engine {
             carried: sent as u64,
             client_ready,
             upstream_hung_up: false,
+            upstream_unread: false,
         };
         self.relay(ticket, start);
     }

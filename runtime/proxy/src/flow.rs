@@ -69,6 +69,8 @@ pub(crate) struct Opening {
     pub(crate) session: Session,
     /// What the client has not taken yet.
     pub(crate) unsent: Vec<u8>,
+    /// The last read may have left something.
+    pub(crate) unread: bool,
     pub(crate) cluster: Rc<Cluster>,
 }
 
@@ -107,6 +109,8 @@ pub(crate) struct Secured {
     pub(crate) unsent: Vec<u8>,
     /// Tickets for the client, for which it does not wait.
     pub(crate) tickets: Vec<u8>,
+    /// The client may have sent more than was read.
+    pub(crate) unread: bool,
 }
 
 /// What is kept while TLS with the upstream is being set up.
@@ -125,6 +129,8 @@ pub(crate) struct Sealing {
     pub(crate) client_ready: bool,
     /// The upstream will send no more than what it has sent.
     pub(crate) hung_up: bool,
+    /// The last read may have left something.
+    pub(crate) unread: bool,
 }
 
 /// One attempt to connect.

@@ -27,7 +27,7 @@ use crate::tls::Error as TlsError;
 const TURN_BYTES: usize = 2 * 1024 * 1024;
 
 /// A read of this size or more is a large one.
-const LARGE_READ: usize = 16 * 1024;
+pub(crate) const LARGE_READ: usize = 16 * 1024;
 
 /// This much in large reads in a row makes a flow splice.
 const EAGER_BYTES: u32 = 128 * 1024;
@@ -76,8 +76,8 @@ pub(crate) struct Half {
     pub(crate) held: Held,
     /// Bytes given to the destination.
     pub(crate) carried: u64,
-    /// Bytes in large reads in a row, up to `EAGER_BYTES`.
-    eager: u32,
+    /// Bytes in large reads in a row, up to `EAGER_BYTES`. With TLS more than none is enough: the next read may be as large.
+    pub(crate) eager: u32,
     /// The destination had no room: its next "writable" is news.
     pub(crate) blocked: bool,
     /// The source will send no more than what it has sent.
@@ -94,6 +94,11 @@ impl Half {
     /// Whether bytes wait for room.
     pub(crate) fn holds(&self) -> bool {
         !matches!(self.held, Held::Nothing | Held::Front(_))
+    }
+
+    /// Whether there is what no event will tell of, in a direction that is new: an end, or bytes that wait for room.
+    pub(crate) fn is_due(&mut self) -> bool {
+        self.hung_up || self.ended || self.holds()
     }
 
     /// Keeps bytes until there are others to send, in a direction that is new.

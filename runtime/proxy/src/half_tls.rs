@@ -10,7 +10,7 @@ use crate::tls::{Outgoing, Session, Step};
 use sys::socket::{self, Moved};
 
 use crate::{
-    half::{Broken, Half, Held, Turn},
+    half::{Broken, Half, Held, LARGE_READ, Turn},
     reserve::Reserve,
 };
 
@@ -33,10 +33,11 @@ enum Made {
 }
 
 impl Ends<'_> {
-    /// Reads once, to where it is opened or sealed; gives how much was asked for too.
+    /// Reads once, to where it is opened or sealed: little, or as much as a turn takes. Gives how much was asked for too.
     fn read(
         &mut self,
         source: BorrowedFd<'_>,
+        much: bool,
         reserve: &mut Reserve,
     ) -> Result<(Moved, usize), Broken> {
         if let (None, Some(session)) = (&self.source, &mut self.destination) {
@@ -44,7 +45,7 @@ impl Ends<'_> {
             reserve.records.clear();
             let slots = session.slots(&mut reserve.records);
             let mut slots = slots.map_err(|_| Broken::Destination)?;
-            let most = if has_room { slots.len() } else { 1 };
+            let most = if has_room && much { slots.len() } else { 1 };
             let slots = slots.get_mut(..most).unwrap_or_default();
             let asked = slots.iter().map(|slot| slot.len()).sum();
             let moved = socket::receive_into(source, slots);
@@ -89,7 +90,8 @@ impl Half {
             if taken >= TURN_BYTES {
                 return Ok(Turn::Again);
             }
-            let (moved, asked) = ends.read(source, reserve)?;
+            let much = self.eager > 0;
+            let (moved, asked) = ends.read(source, much, reserve)?;
             let count = match moved {
                 Moved::Bytes(count) => count,
                 Moved::WouldBlock => return Ok(Turn::Idle),
@@ -103,6 +105,7 @@ impl Half {
                 }
             };
             taken += count;
+            self.eager = if count >= LARGE_READ { 1 } else { 0 };
             let made = self.transform(count, &mut ends, reserve, reply)?;
             self.send_turn(made, destination, reserve)?;
             let short = count < asked;

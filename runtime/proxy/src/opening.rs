@@ -55,6 +55,7 @@ impl Engine {
         flow.stage = Stage::Opening(Box::new(Opening {
             session,
             unsent: Vec::new(),
+            unread: false,
             cluster,
         }));
         let deadline = self
@@ -93,7 +94,7 @@ impl Engine {
         loop {
             let Some(Flow {
                 client,
-                stage: Stage::Opening(_),
+                stage: Stage::Opening(opening),
                 ..
             }) = self.flows.get_mut(ticket)
             else {
@@ -111,6 +112,7 @@ impl Engine {
                 }
             };
             let more = to_the_end || count == FLIGHT_BYTES;
+            opening.unread = more;
             if !self.open_on(ticket, flight.get_mut(..count).unwrap_or_default()) || !more {
                 return;
             }
@@ -169,6 +171,7 @@ impl Engine {
         let Opening {
             mut session,
             mut unsent,
+            unread,
             cluster,
         } = *opening;
         let (mut early, mut wire) = (Vec::new(), Outgoing::new());
@@ -191,6 +194,7 @@ impl Engine {
             client: Some(Box::new(session)),
             unsent,
             tickets,
+            unread,
             ..Secured::default()
         };
         self.dial(ticket, cluster, &name, early, secured);

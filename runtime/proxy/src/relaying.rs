@@ -115,9 +115,6 @@ impl Engine {
         }
         let timed =
             cluster.spec().traffic == Traffic::Service && !self.options.idle_timeout.is_zero();
-        // Bytes may wait that no event will tell of: what came behind a handshake, or behind what the upstream had no room for.
-        let secured = client_tls.is_some() || upstream_tls.is_some();
-        let (pump_out, pump_back) = (secured || start.client_ready, secured || back.holds());
         flow.stage = Stage::Relaying(Relaying {
             upstream,
             target,
@@ -141,14 +138,14 @@ impl Engine {
         if !self.hand_over(ticket) {
             return;
         }
-        if pump_out {
+        if start.client_ready || self.half(ticket, Direction::Out).is_some_and(Half::is_due) {
             self.pump(ticket, Direction::Out);
         }
         // The end of our handshake, if the client had nothing to go with it.
         if self.half(ticket, Direction::Out).is_some_and(Half::hurry) {
             self.pump(ticket, Direction::Out);
         }
-        if pump_back {
+        if start.upstream_unread || self.half(ticket, Direction::Back).is_some_and(Half::is_due) {
             self.pump(ticket, Direction::Back);
         }
     }
@@ -354,6 +351,8 @@ pub(crate) struct Start {
     /// The client had an event meanwhile.
     pub(crate) client_ready: bool,
     pub(crate) upstream_hung_up: bool,
+    /// The upstream may have sent more than was read.
+    pub(crate) upstream_unread: bool,
 }
 
 impl Relaying {

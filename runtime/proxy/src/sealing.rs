@@ -78,6 +78,7 @@ impl Engine {
             };
             // After a read that is short there is nothing: more will be another event.
             let more = event.hung_up() || count == FLIGHT_BYTES;
+            sealing.unread = more;
             if !self.seal_on(ticket, flight.get_mut(..count).unwrap_or_default()) || !more {
                 return;
             }
@@ -169,6 +170,7 @@ impl Engine {
             mut secured,
             client_ready,
             hung_up,
+            unread,
             ..
         } = *sealing;
         let sealed = match &mut secured.client {
@@ -190,6 +192,7 @@ impl Engine {
             carried: 0,
             client_ready,
             upstream_hung_up: hung_up,
+            upstream_unread: unread,
         };
         self.relay(ticket, start);
         if sealed.is_err() {

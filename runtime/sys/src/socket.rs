@@ -156,13 +156,16 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Moved> {
     receive_with(socket, buffer, RecvFlags::empty())
 }
 
-/// As [`receive`], into one slot after the other (readv(2)).
+/// As [`receive`], into one slot after the other (readv(2), which takes longer where there is one).
 ///
 /// # Errors
 ///
 /// As [`receive`].
 pub fn receive_into(socket: impl AsFd, slots: &mut [IoSliceMut<'_>]) -> io::Result<Moved> {
-    received(|| rustix::io::readv(&socket, slots))
+    match slots {
+        [slot] => receive(socket, slot),
+        slots => received(|| rustix::io::readv(&socket, slots)),
+    }
 }
 
 /// Copies into `buffer` what would be received, and leaves it there.
