@@ -16,6 +16,7 @@ mod hostile_tls;
 mod inbound;
 mod intentions_decide;
 mod kernel_tls;
+mod left_unread;
 mod limits_and_cost;
 mod memory;
 mod outbound;
