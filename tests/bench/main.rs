@@ -63,7 +63,7 @@ fn measure(options: &Options) -> io::Result<()> {
     let directory = process::scratch_directory()?;
     let mut reaper = Reaper::start(&directory)?;
     let gateways = gateways::chosen(options)?;
-    let workloads = workloads::chosen(options);
+    let workloads = workloads::chosen(options)?;
     let cores = Cores::part()?;
     cores.confine_caller()?;
     // A port of its own for each gateway: the TIME_WAIT sockets that one leaves behind do not take

@@ -66,7 +66,7 @@ impl Better {
 
 /// The workloads that the options name; all when they name none. Those that need a fresh process
 /// come first.
-pub(crate) fn chosen(options: &Options) -> Vec<Box<dyn Workload>> {
+pub(crate) fn chosen(options: &Options) -> io::Result<Vec<Box<dyn Workload>>> {
     let all: Vec<Box<dyn Workload>> = if options.sidecars {
         vec![
             Box::new(idle::Sidecar),
@@ -89,12 +89,17 @@ pub(crate) fn chosen(options: &Options) -> Vec<Box<dyn Workload>> {
             Box::new(round_trips::RoundTrips),
         ]
     };
+    let is_known = |name: &&String| all.iter().any(|workload| workload.name() == **name);
+    if let Some(name) = options.workloads.iter().find(|name| !is_known(name)) {
+        return Err(io::Error::other(format!("no workload is called {name}")));
+    }
     let wanted = |workload: &dyn Workload| {
         options.workloads.is_empty() || options.workloads.iter().any(|name| name == workload.name())
     };
-    all.into_iter()
+    Ok(all
+        .into_iter()
         .filter(|workload| wanted(workload.as_ref()))
-        .collect()
+        .collect())
 }
 
 /// Counts the gateway's CPU time over the measured part of a cell: first a warm-up, then the time
