@@ -5,6 +5,8 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use plan::order::sort;
+
 use crate::assemble::assemble;
 use crate::document::Raw;
 use crate::error::{Error, Errors, SyntaxError};
@@ -16,8 +18,6 @@ use crate::json::parse_json;
 use crate::settings::Settings;
 use crate::value::Value;
 use crate::yaml::parse_yaml;
-
-use plan::order::sort;
 
 /// The largest file that is read, in bytes: a thousand services fit ten times over.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
