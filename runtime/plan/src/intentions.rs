@@ -30,8 +30,8 @@ pub struct Intentions {
 impl Intentions {
     /// Takes them in any order. Of two that are equally exact and match the same source, the first one decides.
     #[must_use]
-    pub fn new(rules: Vec<Intention>, default: DefaultAction) -> Self {
-        let (mut left, mut rules) = (rules, Vec::new());
+    pub fn new(mut left: Vec<Intention>, default: DefaultAction) -> Self {
+        let mut rules = Vec::with_capacity(left.len());
         while let Some(most) = left.iter().map(Intention::precedence).max() {
             rules.extend(left.extract_if(.., |rule| rule.precedence() == most));
         }
